@@ -1,0 +1,37 @@
+"""What a user can set, as one frozen record with every default in sight."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+SummaryStyle: TypeAlias = Literal["auto", "block", "line", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting with its default. Units are in the names.
+
+    Precedence: command line, then FRUGALWATCH_* variables, then `./frugalwatch.toml` or
+    `[tool.frugalwatch]` in `./pyproject.toml`, then `$XDG_CONFIG_HOME/frugalwatch/config.toml`,
+    then these defaults.
+    """
+
+    interval_s: float = 1.0
+    summary: SummaryStyle = "auto"
+    hook: bool = True
+    cgroup: Literal["auto", "off"] = "auto"
+    ledger: str | None = None  # path of the database; None: the XDG state folder
+    sources_off: tuple[str, ...] = ()  # collectors that must not be used
+    cpu_model: Literal["table", "codecarbon"] = "table"
+    zone: str | None = None  # FR, US-CA, WORLD
+    cloud_region: str | None = None  # aws:eu-west-3
+    pue: float = 1.0
+    price_per_kwh: float | None = None
+    currency: str = "EUR"
+    live_grid: Literal["off", "electricity-maps", "uk-carbon-intensity"] = "off"
+    live_grid_url: str | None = None  # another address for the same API
+    live_grid_token_env: str = "ELECTRICITYMAPS_TOKEN"
+    raw_sample_days: float = 7.0
+    environment_allow: tuple[str, ...] = ()  # further variables whose values may be stored
+    embodied: str | None = None  # row of the embodied table to amortise, None: not counted
