@@ -13,8 +13,21 @@ from collections.abc import Mapping
 _APPLICATION = "frugalwatch"
 
 
+def home_dir(environ: Mapping[str, str]) -> str:
+    """The user's home folder: HOME, else what the password database says, else `/`."""
+    home = environ.get("HOME", "")
+    if os.path.isabs(home):
+        return home
+    import pwd  # only where HOME is not set: a service, a stripped container
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return "/"
+
+
 def config_dir(environ: Mapping[str, str]) -> str:
-    """The folder of the user's own config.toml, `~/.config/frugalwatch` unless XDG says otherwise."""
+    """The folder of the user's own config.toml: `~/.config/frugalwatch` unless XDG says else."""
     return os.path.join(_base(environ, "XDG_CONFIG_HOME", ".config"), _APPLICATION)
 
 
@@ -29,7 +42,7 @@ def cache_dir(environ: Mapping[str, str]) -> str:
 
 
 def runtime_dir(environ: Mapping[str, str]) -> str:
-    """The folder of sockets, `$XDG_RUNTIME_DIR/frugalwatch`, or a per-user name below TMPDIR or /tmp.
+    """The folder of sockets: `$XDG_RUNTIME_DIR/frugalwatch`, else a per-user name below TMPDIR.
 
     The stand-in lies in a folder that others can write to. Whoever creates it must do so with mode
     0700 and must refuse one that another user owns.
@@ -47,16 +60,4 @@ def _base(environ: Mapping[str, str], variable: str, below_home: str) -> str:
     named = environ.get(variable, "")
     if os.path.isabs(named):
         return named
-    return os.path.join(_home(environ), below_home)
-
-
-def _home(environ: Mapping[str, str]) -> str:
-    home = environ.get("HOME", "")
-    if os.path.isabs(home):
-        return home
-    import pwd  # only where HOME is not set: a service, a stripped container
-
-    try:
-        return pwd.getpwuid(os.getuid()).pw_dir
-    except KeyError:
-        return "/"
+    return os.path.join(home_dir(environ), below_home)

@@ -12,9 +12,9 @@ SummaryStyle: TypeAlias = Literal["auto", "block", "line", "none"]
 class Settings:
     """Every setting with its default. Units are in the names.
 
-    Precedence: command line, then FRUGALWATCH_* variables, then `./frugalwatch.toml` or
+    Precedence: command line, then FRUGALWATCH_* variables, then `./frugalwatch.toml`, then
     `[tool.frugalwatch]` in `./pyproject.toml`, then `$XDG_CONFIG_HOME/frugalwatch/config.toml`,
-    then these defaults.
+    then these defaults. What each key accepts stands in `frugalwatch.config.fields`.
     """
 
     interval_s: float = 1.0
@@ -34,4 +34,5 @@ class Settings:
     live_grid_token_env: str = "ELECTRICITYMAPS_TOKEN"
     raw_sample_days: float = 7.0
     environment_allow: tuple[str, ...] = ()  # further variables whose values may be stored
-    embodied: str | None = None  # row of the embodied table to amortise, None: not counted
+    embodied: str | None = None  # rows of the embodied table to amortise, None: not counted
+    embodied_share: float = 1.0  # part of that hardware that the job had to itself
