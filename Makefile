@@ -1,0 +1,65 @@
+# Everything here works in a virtual environment of its own, made from the project's files.
+# Needs Python >= 3.11, make and gcc (the tests build a stand-in driver library).
+#
+#   make demo          train a small network under `frugalwatch run` and see its energy and carbon
+#   make test          format, lint, types, import contracts and tests
+#   make test-servers  the tests that need a server; there, a skip is a failure
+#   make check         what CI runs: the two above
+#   make bench         our overhead beside that of other trackers (installs them, takes minutes)
+#   make clean         remove what these targets made
+#
+# PYTHON=... chooses the interpreter, VENV=... the folder, PYTEST_ARGS=... goes to pytest. pip reads
+# PIP_INDEX_URL, PIP_FIND_LINKS and the like as usual; TORCH_INDEX_URL names another CPU index.
+
+VENV ?= .venv
+BENCH_ENVS ?= $(VENV)-peers
+PY := $(VENV)/bin/python
+PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+# An own file per set of packages: a second `make` is instant, a changed pin installs again.
+BASE_STAMP := $(VENV)/.frugalwatch-base
+DEV_STAMP := $(VENV)/.frugalwatch-dev
+PINS := pyproject.toml constraints.txt examples/requirements.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-servers check bench clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+$(PY): | tools/find-python
+	@python=$$(tools/find-python) && echo "creating $(VENV) with $$python" && "$$python" -m venv "$(VENV)"
+
+# torch goes first: anything that asked for it earlier would bring the default build.
+$(BASE_STAMP): $(PINS) tools/install-torch | $(PY)
+	@tools/install-torch "$(VENV)"
+	@echo "installing frugalwatch and what the examples need"
+	@$(PIP_INSTALL) -e . -r examples/requirements.txt
+	@touch "$@"
+
+$(DEV_STAMP): $(BASE_STAMP)
+	@echo "installing the development tools"
+	@$(PIP_INSTALL) -e '.[dev]'
+	@touch "$@"
+
+demo: $(BASE_STAMP)
+	$(VENV)/bin/frugalwatch run -- $(PY) examples/train_digits/train.py
+
+test: $(DEV_STAMP)
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy --strict
+	$(VENV)/bin/lint-imports
+	$(PY) -m pytest -n 2 -m 'not server' $(PYTEST_ARGS)
+
+test-servers: $(DEV_STAMP)
+	@tools/test-servers "$(PY)"
+
+check: test test-servers
+
+bench: $(BASE_STAMP)
+	$(PY) bench/overhead.py --envs "$(BENCH_ENVS)" $(BENCH_ARGS)
+
+clean:
+	rm -rf "$(VENV)" "$(BENCH_ENVS)" build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
