@@ -2,6 +2,8 @@
 -- *_mono_ns is CLOCK_MONOTONIC of the boot named beside it; *_utc_ns is Unix time.
 -- NULL is unknown; 0 is a measured zero.
 
+PRAGMA application_id = 1181898612;  -- "FrWt": tells a ledger from any other SQLite file
+
 CREATE TABLE machine (
     id            INTEGER PRIMARY KEY,
     machine_key   TEXT NOT NULL UNIQUE,   -- hash of /etc/machine-id, or of the host name
@@ -51,9 +53,13 @@ CREATE TABLE run (
     ended_mono_ns       INTEGER,                -- NULL while it runs
     heartbeat_mono_ns   INTEGER NOT NULL,       -- last time the sampler was known to be alive
     suspended_ns        INTEGER NOT NULL DEFAULT 0,
+    pid_namespace       INTEGER,                -- inode of /proc/self/ns/pid that the pids below belong to
     supervisor_pid      INTEGER,
+    supervisor_starttime INTEGER,               -- field 22 of /proc/<pid>/stat: a pid alone may be reused
+    sampler_pid         INTEGER,
+    sampler_starttime   INTEGER,
     job_pid             INTEGER,
-    job_starttime       INTEGER,                -- field 22 of /proc/<pid>/stat: a pid alone may be reused
+    job_starttime       INTEGER,
     exit_code           INTEGER,                -- 128+N for signal N
     exit_signal         INTEGER,
     job_cpu_us          INTEGER,                -- CPU time of the whole tree
@@ -156,7 +162,7 @@ CREATE TABLE metric (
     pid       INTEGER NOT NULL,
     t_mono_ns INTEGER NOT NULL,
     name      TEXT NOT NULL,
-    value     REAL NOT NULL
+    value     REAL                              -- NULL: the job said NaN
 );
 CREATE INDEX metric_by_run ON metric (run_id);
 
