@@ -76,6 +76,9 @@ def resolve(settings: Settings) -> GridFactor:
         region = cloud.find(settings.cloud_region)
         row, _ = _zone(grid, region.zone, settings)
         return _factor(grid, row, cloud.note(region, settings.pue))
+    if settings.live_grid == "uk-carbon-intensity":
+        row, _ = _zone(grid, "GB", settings)
+        return _factor(grid, row, "the zone that the chosen live source covers")
     return world_average(grid)
 
 
@@ -88,10 +91,11 @@ def resolve_or_world(settings: Settings) -> tuple[GridFactor, str | None]:
         return resolve(settings), None
     except NotFoundError as error:
         hint = f" ({error.hint})" if error.hint else ""
-        return world_average(read_grid()), f"{error.message}: world average assumed{hint}"
+        factor = world_average(read_grid(), because="the zone that was set is not known")
+        return factor, f"{error.message}: world average assumed{hint}"
 
 
-def world_average(grid: Grid) -> GridFactor:
+def world_average(grid: Grid, because: str = "no zone was set") -> GridFactor:
     """The world's average as an assumption, bounded by the 5th and 95th percentile of countries.
 
     The percentiles count every country and territory of the table once, however much it generates.
@@ -101,7 +105,7 @@ def world_average(grid: Grid) -> GridFactor:
     by_value = sorted(country.g_per_kwh for country in grid.countries())
     low, high = (round(_percentile(by_value, share), 2) for share in (0.05, 0.95))
     note = (
-        f"no zone was set; range: 5th to 95th percentile of {len(by_value)} countries and "
+        f"{because}; range: 5th to 95th percentile of {len(by_value)} countries and "
         f"territories, which span {by_value[0]:.0f} to {by_value[-1]:.0f}"
     )
     source = grid.sources[row.source]
