@@ -26,15 +26,20 @@ from frugalwatch.ledger.connection import (
     quarantine_notice,
     trouble,
 )
-from frugalwatch.ledger.inbox import publish
-from frugalwatch.ledger.paths import fallback_directories, private_directory
+from frugalwatch.ledger.paths import fallback_directories
 from frugalwatch.ledger.quarantine import FileIdentity, identity, quarantine
-from frugalwatch.ledger.reading import open_reader
-from frugalwatch.ledger.recording import Recording
+from frugalwatch.ledger.queue import clean
+from frugalwatch.ledger.recording import Phase, Recording
 from frugalwatch.ledger.records import GridIntensity, RunEnd, RunStart, RunTotals
+from frugalwatch.ledger.rescue import (
+    close_quietly,
+    fallback_file,
+    remove_ledger,
+    try_copy,
+    try_read,
+)
 from frugalwatch.ledger.statements import RUN_HEARTBEAT
 from frugalwatch.ledger.totals import store_totals
-from frugalwatch.ledger.transfer import Copied, copy_run
 
 _COMMIT_BUSY_S = 0.4
 _FINISH_BUSY_S = 1.0
@@ -103,11 +108,11 @@ class Journal:
 
     def usage(self, t_mono_ns: int, job_cpu_us: int | None, machine_busy_us: int | None) -> None:
         """Queue CPU micro-seconds since the run began: of the job's tree, and of the machine."""
-        self.recording.usage(t_mono_ns, job_cpu_us, machine_busy_us)
+        self.recording.usage.add((t_mono_ns, job_cpu_us, machine_busy_us))
 
     def gpu_usage(self, handle: int, t_mono_ns: int, job_busy_us: int, all_busy_us: int) -> None:
         """Queue SM micro-seconds since the run began: of the job's processes, and of all."""
-        self.recording.gpu_usage(handle, t_mono_ns, job_busy_us, all_busy_us)
+        self.recording.gpu_usage.add((handle, t_mono_ns, job_busy_us, all_busy_us))
 
     def event(
         self,
@@ -121,13 +126,24 @@ class Journal:
         energy_missing: bool = False,
     ) -> None:
         """Queue something that a person should know."""
-        self.recording.event(kind, cause, since_mono_ns, t_mono_ns, detail, handle, energy_missing)
+        self.recording.events.add(
+            (
+                handle,
+                kind,
+                clean(cause),
+                since_mono_ns,
+                t_mono_ns,
+                int(energy_missing),
+                clean(detail),
+            )
+        )
 
     def phase_began(
         self, pid: int, name: str, t_mono_ns: int, *, number: int | None = None, depth: int = 0
     ) -> int:
         """Queue the beginning of a phase; the token is for `phase_ended`."""
-        return self.recording.phase_began(pid, name, number, depth, t_mono_ns)
+        phase = Phase(pid, name, t_mono_ns, number=number, depth=depth)
+        return self.recording.phase_began(phase)
 
     def phase_ended(self, token: int, t_mono_ns: int) -> None:
         """Queue the end of a phase. An unknown token is ignored."""
@@ -135,15 +151,15 @@ class Journal:
 
     def metric(self, pid: int, t_mono_ns: int, name: str, value: float) -> None:
         """Queue a value that the job reported; NaN is stored as NULL."""
-        self.recording.metric(pid, t_mono_ns, name, value)
+        self.recording.metrics.add((pid, t_mono_ns, clean(name), value))
 
     def step(self, pid: int, t_mono_ns: int, steps: int) -> None:
         """Queue the number of steps that a process has done so far."""
-        self.recording.step(pid, t_mono_ns, steps)
+        self.recording.steps.add((pid, t_mono_ns, steps))
 
     def grid_intensity(self, value: GridIntensity) -> None:
         """Queue one value of a live grid source."""
-        self.recording.grid_intensity(value)
+        self.recording.intensities.add((*value[:5], int(value.estimated), value.fetched_utc_ns))
 
     def heartbeat(self, t_mono_ns: int) -> None:
         """Say that the sampler was alive at this instant; every commit stores the last one."""
@@ -177,8 +193,10 @@ class Journal:
         """
         recording = self.recording
         recording.end = end
-        if recording.rows_thinned:
-            detail = f"{recording.rows_thinned} rows left out while the ledger could not be written"
+        if recording.rows_thinned():
+            detail = (
+                f"{recording.rows_thinned()} rows left out while the ledger could not be written"
+            )
             self.event("samples_thinned", t_mono_ns=end.ended_mono_ns, detail=detail)
         if recording.rows_refused:
             detail = f"{recording.rows_refused} rows were refused by the database"
@@ -209,10 +227,12 @@ class Journal:
         recording = self.recording
         try:
             if self._inbox is not None and recording.end is not None and self.where == self.path:
+                from frugalwatch.ledger.inbox import publish
+
                 publish(conn, recording.start.run_key, self._inbox)
         except Exception as error:  # noqa: BLE001 - this class answers for never raising
             self._tell("unpublished", f"the run stays in {self.where}: {error}")
-        _close(conn)
+        close_quietly(conn)
 
     # -- failing ----------------------------------------------------------------------------
 
@@ -238,8 +258,8 @@ class Journal:
             return old
         conn = open_ledger(self.path, create=True, notify=self._tell, busy_s=busy_s)
         if old is not None:
-            self.recording.begin_again(_try_copy(old, conn, self.recording.start.run_key))
-            _close(old)
+            self.recording.begin_again(try_copy(old, conn, self.recording.start.run_key))
+            close_quietly(old)
         self._conn = conn
         self._file = identity(self.path)
         return conn
@@ -278,19 +298,19 @@ class Journal:
             return
 
     def _save_elsewhere(self) -> sqlite3.Connection:
-        old = self._conn if self._conn is not None else _try_read(self.path)
+        old = self._conn if self._conn is not None else try_read(self.path)
         directories = self._fallback_dirs
         if directories is None:
             directories = fallback_directories(os.environ)
         for directory in directories:
-            if self._take_over(old, _fallback_file(directory, self.recording.start.run_key)):
+            if self._take_over(old, fallback_file(directory, self.recording.start.run_key)):
                 self._tell("fallback", f"this run was saved in {self.where}")
                 break
         else:
             self._take_over(old, ":memory:")
             self._tell("fallback", "this run could not be saved anywhere, only shown")
         if old is not None:
-            _close(old)
+            close_quietly(old)
         if self._conn is None:
             self._conn = memory_ledger()
         return self._conn
@@ -306,53 +326,12 @@ class Journal:
         except Exception:  # noqa: BLE001 - this class answers for never raising
             return False
         try:
-            recording.begin_again(_try_copy(old, conn, recording.start.run_key))
+            recording.begin_again(try_copy(old, conn, recording.start.run_key))
             recording.write(conn)
         except Exception:  # noqa: BLE001 - this class answers for never raising
             recording.back_to(places)
-            _close(conn)
-            _remove(path)
+            close_quietly(conn)
+            remove_ledger(path)
             return False
         self._conn, self.where = conn, path
         return True
-
-
-def _fallback_file(directory: str, run_key: str) -> str | None:
-    inbox = os.path.join(directory, "inbox")
-    if private_directory(directory) and private_directory(inbox):
-        return os.path.join(inbox, f"{run_key}.db")
-    return None
-
-
-def _try_copy(
-    old: sqlite3.Connection | None, conn: sqlite3.Connection, run_key: str
-) -> Copied | None:
-    """What was already written, taken over from the ledger that failed, if it can still be read."""
-    if old is None:
-        return None
-    try:
-        return copy_run(old, conn, run_key)
-    except sqlite3.Error:
-        return None
-
-
-def _try_read(path: str) -> sqlite3.Connection | None:
-    try:
-        return open_reader(path, busy_s=0.2)
-    except Exception:  # noqa: BLE001 - it is a second choice already
-        return None
-
-
-def _close(conn: sqlite3.Connection) -> None:
-    try:
-        conn.close()
-    except sqlite3.Error:
-        return
-
-
-def _remove(path: str) -> None:
-    for suffix in ("", "-wal", "-shm"):
-        try:
-            os.unlink(path + suffix)
-        except OSError:
-            continue

@@ -10,10 +10,12 @@ import os
 import stat
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 from frugalwatch.config.paths import state_dir
-from frugalwatch.config.settings import Settings
+
+if TYPE_CHECKING:
+    from frugalwatch.config.settings import Settings
 
 # Types as /proc/self/mountinfo names them. fuse.* are the network ones among FUSE file systems;
 # local ones (fuseblk, fuse.mergerfs, fuse.gocryptfs) keep POSIX locks and shared mappings.
@@ -28,8 +30,7 @@ NETWORK_FILE_SYSTEMS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(NamedTuple):
     """Where runs are recorded (`ledger`), and where finished ones are published (`inbox`).
 
     `inbox` is a folder on the network file system named in `network`, or None with a local ledger.

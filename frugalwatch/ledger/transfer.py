@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from frugalwatch.ledger.connection import writing
 
@@ -19,8 +19,7 @@ _BY_RUN = ("usage", "metric", "step")
 _BY_STREAM = ("sample", "gpu_usage")
 
 
-@dataclass(frozen=True, slots=True)
-class Copied:
+class Copied(NamedTuple):
     """Row numbers in the new ledger: of the run, and by row number in the old one."""
 
     run_id: int
@@ -49,9 +48,9 @@ def copy_run(source: sqlite3.Connection, target: sqlite3.Connection, run_key: st
             streams[_number(stream["id"])] = _insert(target, "stream", row)
         for old, new in streams.items():
             for table in _BY_STREAM:
-                _copy_rows(source, target, table, "stream_id", old, new)
+                _copy_rows(source, target, table, owner="stream_id", old=old, new=new)
         for table in _BY_RUN:
-            _copy_rows(source, target, table, "run_id", _number(old_run), run_id)
+            _copy_rows(source, target, table, owner="run_id", old=_number(old_run), new=run_id)
         for event in _rows(source, "SELECT * FROM event WHERE run_id = ? ORDER BY id", old_run):
             stream_id = event["stream_id"]
             known = None if stream_id is None else streams.get(_number(stream_id))
@@ -165,6 +164,7 @@ def _copy_rows(
     source: sqlite3.Connection,
     target: sqlite3.Connection,
     table: str,
+    *,
     owner: str,
     old: int,
     new: int,

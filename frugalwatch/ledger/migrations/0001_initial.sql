@@ -95,6 +95,10 @@ CREATE TABLE stream (
     tick_ns       INTEGER NOT NULL DEFAULT 0,
     gain_low      REAL NOT NULL DEFAULT 1.0,
     gain_high     REAL NOT NULL DEFAULT 1.0,
+    idle_w        REAL,                         -- draw with no work on it, NULL: unknown
+    idle_low_w    REAL,
+    idle_high_w   REAL,
+    idle_origin   TEXT NOT NULL DEFAULT '',     -- model, calibration, observed
     opened_mono_ns INTEGER NOT NULL,
     note          TEXT NOT NULL DEFAULT ''
 );
