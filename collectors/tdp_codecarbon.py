@@ -7,7 +7,6 @@ package is installed never changes a figure by itself.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 
 from collectors.cpu_identity import CpuIdentity
@@ -70,12 +69,14 @@ def socket_threads(identity: CpuIdentity) -> int | None:
     return None if identity.hypervisor else identity.siblings
 
 
-def tdp_model(model: CpuPowerModel, identity: CpuIdentity | None) -> CpuPowerModel:
+def tdp_model(
+    model: CpuPowerModel, identity: CpuIdentity | None, table: tuple[str, str] | None = None
+) -> CpuPowerModel:
     """The model with codecarbon's TDP, scaled to the visible share of the socket's threads.
 
     Where the TDP or the socket's size is unknown this is `model` itself, with a note that says why.
     """
-    tdp = socket_tdp(identity.name if identity is not None else "")
+    tdp = socket_tdp(identity.name if identity is not None else "", table)
     if isinstance(tdp, NoTdp) or identity is None:
         return _unchanged(model, tdp.reason if isinstance(tdp, NoTdp) else "unknown CPU")
     per_socket = socket_threads(identity)
@@ -115,7 +116,7 @@ def _installed() -> tuple[str, str] | None:
         package = distribution("codecarbon")
     except PackageNotFoundError:
         return None
-    return os.fspath(package.locate_file(_FILE)), package.version
+    return str(package.locate_file(_FILE)), package.version
 
 
 def _plain(name: str) -> str:
