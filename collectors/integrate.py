@@ -108,6 +108,10 @@ class PowerIntegrator:
         """Instant of the last sample, or None before the first one."""
         return self._last_ns
 
+    def bridges(self, t_ns: int) -> bool:
+        """True if a sample at `t_ns` would still be joined to the last one."""
+        return self._last_ns is not None and t_ns - self._last_ns <= self._max_gap_ns
+
     def update(self, t_ns: int, power_w: float) -> Integral:
         """Take one sample: `power_w` watts at CLOCK_MONOTONIC `t_ns`. Returns the energy so far.
 

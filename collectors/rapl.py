@@ -14,7 +14,8 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from collectors.base import Device, Domain, Gap, Observation, Probe, Reading
+from collectors.base import Device, Domain, Observation, Probe
+from collectors.channel import CounterChannel
 from collectors.counter import Unwrapper
 from collectors.host import Host
 from collectors.sysfs import SensorFile, gap_cause, list_names, read_int, read_text
@@ -53,54 +54,6 @@ class _Candidate:
     label: str
 
 
-@dataclass(slots=True)
-class _Zone:
-    """A zone that is read: its open counter file and its growing figure."""
-
-    device: Device
-    file: SensorFile
-    counter: Unwrapper
-
-    def observe(self, t_ns: int) -> list[Observation]:
-        """One look, as a reading, a gap, or both for an ambiguous interval."""
-        key = self.device.key
-        try:
-            raw_uj = self.file.read()
-        except OSError as error:
-            since_ns = self.counter.last_ns
-            return [
-                Gap(
-                    device=key,
-                    t_mono_ns=t_ns,
-                    since_mono_ns=t_ns if since_ns is None else since_ns,
-                    cause=gap_cause(error),
-                    detail=f"{self.file.path}: {error.strerror}",
-                    recoverable=True,  # the counter goes on; the next good look has it all
-                )
-            ]
-        step = self.counter.update(t_ns, raw_uj)
-        found: list[Observation] = []
-        if step.cause is not None:
-            since_ns = t_ns if step.since_ns is None else step.since_ns
-            found.append(Gap(key, t_ns, since_ns, step.cause, step.detail))
-        if step.cause in (None, "ambiguous"):
-            found.append(self._reading(t_ns))
-        return found
-
-    def _reading(self, t_ns: int) -> Reading:
-        counter = self.counter
-        if not counter.hidden_uj:
-            return Reading(self.device.key, t_ns, counter.energy_uj, power_w=counter.power_w)
-        return Reading(
-            self.device.key,
-            t_ns,
-            counter.energy_uj,
-            low_uj=counter.energy_uj,
-            high_uj=counter.energy_uj + counter.hidden_uj,
-            power_w=counter.power_w,
-        )
-
-
 class RaplCollector:
     """Reads every RAPL zone that this user may read."""
 
@@ -110,7 +63,7 @@ class RaplCollector:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._root = host.sys("class", "powercap")
-        self._zones: dict[str, _Zone] = {}
+        self._zones: dict[str, CounterChannel] = {}
 
     def probe(self) -> Probe:
         """Find the zones. Zones known from an earlier call keep their figure."""
@@ -151,7 +104,7 @@ class RaplCollector:
     def close(self) -> None:
         """Close every counter file."""
         for zone in self._zones.values():
-            zone.file.close()
+            zone.close()
 
     def _absent(self) -> tuple[str, str]:
         names = list_names(self._root)
@@ -173,7 +126,8 @@ class RaplCollector:
         max_w = _constraint_w(candidate.path, "max_power_uw")
         counter = Unwrapper(range_uj, _TDP_FACTOR * max_w if max_w else _SOCKET_MAX_W)
         counter.update(t_ns, raw_uj)
-        self._zones[key] = _Zone(_device(candidate, key, counter.max_poll_s), file, counter)
+        device = _device(candidate, key, counter.max_poll_s)
+        self._zones[key] = CounterChannel(device, file, counter)
 
     def _drop_mirrored_dies(self) -> None:
         """Forget a die whose counter is another name of its neighbour's in the same package."""
@@ -184,13 +138,13 @@ class RaplCollector:
                     key.split("-die-")[0] == other.split("-die-")[0]
                     and key in self._zones
                     and other in self._zones
-                    and _mirrored(self._zones[key].file, self._zones[other].file)
+                    and _mirrored(self._zones[key], self._zones[other])
                 ):
                     self._forget(other)
 
     def _forget(self, key: str) -> None:
         for each in [k for k in self._zones if k == key or k.startswith(f"{key}:")]:
-            self._zones.pop(each).file.close()
+            self._zones.pop(each).close()
 
 
 def _find(root: str) -> list[_Candidate]:
@@ -276,7 +230,7 @@ def _constraint_w(path: str, what: str) -> float | None:
     return highest_w
 
 
-def _mirrored(first: SensorFile, second: SensorFile) -> bool:
+def _mirrored(first: CounterChannel, second: CounterChannel) -> bool:
     """True if two counters show one figure: what one shows lies between two looks at the other.
 
     Two counters of their own, running since boot, agree to the micro-joules of such a bracket about
@@ -284,7 +238,7 @@ def _mirrored(first: SensorFile, second: SensorFile) -> bool:
     """
     try:
         for _ in range(_MIRROR_TRIES):
-            before_uj, between_uj, after_uj = first.read(), second.read(), first.read()
+            before_uj, between_uj, after_uj = first.peek(), second.peek(), first.peek()
             if between_uj > 0 and before_uj <= between_uj <= after_uj:
                 return True
     except OSError:

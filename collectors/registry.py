@@ -11,7 +11,10 @@ HARDWARE = ("rapl", "nvidia", "amd", "hwmon", "battery")
 
 
 def hardware_collector(name: str, host: Host) -> Collector:
-    """Build one collector by name. Imports only that source's file. Raises KeyError if unknown."""
+    """Build one collector by name. Imports only that source's file. Raises KeyError if unknown.
+
+    `fake` is not hardware and never looked for by itself; demos ask for it by name.
+    """
     if name == "rapl":
         from collectors.rapl import RaplCollector
 
@@ -32,4 +35,8 @@ def hardware_collector(name: str, host: Host) -> Collector:
         from collectors.battery import BatteryCollector
 
         return BatteryCollector(host)
+    if name == "fake":
+        from collectors.fake import FakeCollector
+
+        return FakeCollector(host)
     raise KeyError(name)

@@ -332,7 +332,7 @@ class PowercapTree:
         shutil.rmtree(self._folders[zone])
 
     def restore(self, zone: str) -> None:
-        """Bring a vanished zone back: where its trace stands by then, without a feeder at its start."""
+        """Bring a vanished zone back: where its trace stands by then, or at its start."""
         self._build(self._zones[zone], self._folders[zone], zone, again=True)
         if self._running:
             for target in self._targets:
