@@ -45,7 +45,9 @@ class Device:
     whole-server model encloses cpu and ram). `gain_low` and `gain_high` are the sensor's published
     gain error as factors on the figure, 1.0 where none is published. `tick_s` is how often the
     sensor renews its value. `max_poll_s` is the longest pause between two looks that cannot hide
-    a counter wrap, None where the counter cannot wrap.
+    a counter wrap, None where the counter cannot wrap. `idle_w` is what the device draws with no work
+    on it, with bounds and with where that is known from (`model`, `calibration`, `observed`), None
+    where nobody knows.
     """
 
     key: str
@@ -61,6 +63,10 @@ class Device:
     power_limit_w: float | None = None
     gain_low: float = 1.0
     gain_high: float = 1.0
+    idle_w: float | None = None
+    idle_low_w: float | None = None
+    idle_high_w: float | None = None
+    idle_origin: str = ""
     note: str = ""
 
 
@@ -157,4 +163,23 @@ class Collector(Protocol):
 
     def close(self) -> None:
         """Give back files and handles. Safe to call twice."""
+        ...
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """A collector on top of a hardware counter whose zero survives the death of its process.
+
+    `state()` is a small mapping of plain integers (what `marshal` takes): per device the last raw
+    counter value, when it was read, and the cumulative figure. A fresh collector of the same kind
+    that is given it by `resume()` after its `probe()` goes on as if it had been read all along, so
+    that a restarted sampler loses no energy.
+    """
+
+    def state(self) -> dict[str, tuple[int, ...]]:
+        """What a successor must know."""
+        ...
+
+    def resume(self, state: dict[str, tuple[int, ...]]) -> None:
+        """Continue from a predecessor's `state()`; devices that it does not name start at zero."""
         ...

@@ -77,6 +77,16 @@ class IsolatedCollector:
         self._state: object = None
         self._continuity = Continuity()
 
+    # -- what survives this process ---------------------------------------------------------------
+
+    def state(self) -> dict[str, tuple[int, ...]] | None:
+        """The collector's own state as of its last answer; None if it keeps none."""
+        return self._state if isinstance(self._state, dict) else None
+
+    def resume(self, state: dict[str, tuple[int, ...]]) -> None:
+        """Have the reader continue from another one's `state()`. Call it before `start()`."""
+        self._state = state
+
     # -- the event loop's interface --------------------------------------------------------------
 
     def start(self) -> None:

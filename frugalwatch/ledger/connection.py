@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Literal, TypeAlias
 
 from frugalwatch.errors import LedgerError, LedgerNewerError
-from frugalwatch.ledger.migrate import migrate, refuse_newer
+from frugalwatch.ledger.migrate import migrate, refuse_other
 from frugalwatch.ledger.quarantine import (
     FileIdentity,
     create_private_file,
@@ -168,9 +168,9 @@ def _open_to_write(path: str, busy_s: float) -> sqlite3.Connection:
         file_uri(path, "mode=rw"), timeout=busy_s, isolation_level=None, uri=True
     )
     try:
-        # Parses the whole schema: a file that is no database, or is cut short, fails here.
-        conn.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        refuse_newer(conn, path)  # before anything is changed, even the journal mode
+        # Before anything is changed, even the journal mode. It parses the whole schema: a file
+        # that is no database, or is cut short, fails here.
+        refuse_other(conn, path)
         _use_write_ahead_log(conn, busy_s)
         conn.execute("PRAGMA synchronous = NORMAL")
         migrate(conn, path)

@@ -38,7 +38,7 @@ from frugalwatch.ledger.rescue import (
     try_copy,
     try_read,
 )
-from frugalwatch.ledger.statements import RUN_HEARTBEAT
+from frugalwatch.ledger.statements import LAST_READINGS, RUN_HEARTBEAT
 from frugalwatch.ledger.totals import store_totals
 
 _COMMIT_BUSY_S = 0.4
@@ -84,7 +84,7 @@ class Journal:
         self._recording = Recording(start)
 
     def reopen_run(self, start: RunStart) -> int | None:
-        """Go on with a run whose sampler died; add new streams. Its last heartbeat, or None.
+        """Go on with a run whose sampler died, in its streams. Its last heartbeat, or None.
 
         `start` is the one that the run began with (with this sampler's own pid): if the first
         sampler died before it wrote anything, the run begins here.
@@ -97,6 +97,17 @@ class Journal:
             self._failed(error)
             return None
         return None if row is None else int(row[0])
+
+    def last_readings(self) -> dict[str, Reading]:
+        """The last stored reading of each device of a run that was reopened, by device key."""
+        if self._conn is None:
+            return {}
+        try:
+            rows = self._conn.execute(LAST_READINGS, (self.recording.start.run_key,)).fetchall()
+        except sqlite3.Error as error:
+            self._failed(error)
+            return {}
+        return {key: Reading(key, t, energy, low, high) for key, t, energy, low, high in rows}
 
     def add_stream(self, device: Device, opened_mono_ns: int) -> int:
         """A handle for one device's readings; its cumulative figure starts at 0 here."""

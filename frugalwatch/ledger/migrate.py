@@ -29,16 +29,30 @@ def newest_version() -> int:
     return migrations()[-1][0]
 
 
-def refuse_newer(conn: sqlite3.Connection, path: str) -> int:
-    """The database's schema version. Raises LedgerNewerError if a newer FrugalWatch wrote it."""
-    version, newest = schema_version(conn), newest_version()
+def refuse_other(conn: sqlite3.Connection, path: str) -> int:
+    """The schema version of a database that is ours, or new and empty (0). Changes nothing.
+
+    Raises LedgerNewerError if a newer FrugalWatch wrote it, LedgerError if another program did.
+    """
+    # One statement, so that another process's first migration cannot fall between the looks.
+    version, application, tables = conn.execute(
+        "SELECT (SELECT user_version FROM pragma_user_version),"
+        " (SELECT application_id FROM pragma_application_id), (SELECT count(*) FROM sqlite_master)"
+    ).fetchone()
+    if tables and application != APPLICATION_ID:
+        raise LedgerError(
+            f"{path} is another program's database",
+            why="it has tables, and none of them were made by FrugalWatch",
+            hint="name another file: frugalwatch config show ledger",
+        )
+    newest = newest_version()
     if version > newest:
         raise LedgerNewerError(
             f"{path} was written by a newer FrugalWatch",
             why=f"its schema is number {version}, this FrugalWatch knows up to {newest}",
             hint="pip install --upgrade frugalwatch",
         )
-    return version
+    return int(version)
 
 
 def migrate(conn: sqlite3.Connection, path: str) -> None:
@@ -47,20 +61,18 @@ def migrate(conn: sqlite3.Connection, path: str) -> None:
     Any number of processes may do this at once: each step takes the write lock and looks again.
     Raises LedgerNewerError, LedgerError (another program's database) or sqlite3.Error.
     """
-    version = refuse_newer(conn, path)
+    version = refuse_other(conn, path)
     for number, file in migrations():
         if number > version:
-            _apply(conn, number, file, path)
+            _apply(conn, number, file)
 
 
-def _apply(conn: sqlite3.Connection, number: int, file: str, path: str) -> None:
+def _apply(conn: sqlite3.Connection, number: int, file: str) -> None:
     with open(file, encoding="utf-8") as script:
         statements = split_statements(script.read())
     conn.execute("BEGIN IMMEDIATE")
     try:
         if schema_version(conn) < number:  # else another process was faster
-            if number == 1:
-                _refuse_foreign(conn, path)
             for statement in statements:
                 conn.execute(statement)
             conn.execute(f"PRAGMA user_version = {number}")
@@ -69,16 +81,6 @@ def _apply(conn: sqlite3.Connection, number: int, file: str, path: str) -> None:
         if conn.in_transaction:
             conn.execute("ROLLBACK")
         raise
-
-
-def _refuse_foreign(conn: sqlite3.Connection, path: str) -> None:
-    """A file with tables and no version of ours is somebody else's: never write into it."""
-    if conn.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-        raise LedgerError(
-            f"{path} is another program's database",
-            why="it has tables, and none of them were made by FrugalWatch",
-            hint="name another file: frugalwatch config show ledger",
-        )
 
 
 def split_statements(script: str) -> list[str]:

@@ -8,7 +8,7 @@ import sqlite3
 
 from frugalwatch.errors import LedgerError
 from frugalwatch.ledger.connection import explain, file_uri, trouble
-from frugalwatch.ledger.migrate import newest_version, refuse_newer
+from frugalwatch.ledger.migrate import newest_version, refuse_other
 
 
 def open_reader(path: str, busy_s: float = 5.0) -> sqlite3.Connection:
@@ -22,7 +22,7 @@ def open_reader(path: str, busy_s: float = 5.0) -> sqlite3.Connection:
     except (sqlite3.Error, OSError) as error:
         raise explain(error, path) from error
     try:
-        version = refuse_newer(conn, path)
+        version = refuse_other(conn, path)
         if version < newest_version():
             raise LedgerError(
                 f"{path} has an older schema (number {version})",

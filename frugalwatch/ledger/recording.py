@@ -242,16 +242,26 @@ class Recording:
                     "power_limit_w": device.power_limit_w,
                 },
             )
+            place = {
+                "run_id": run_id,
+                "key": clean(device.key),
+                "source": clean(device.source),
+                "origin": device.origin,
+            }
+            found = conn.execute(sql.STREAM_OF_RUN, place).fetchone()
+            if found is not None:
+                return int(found[0])
             cursor = conn.execute(
                 sql.STREAM,
                 {
-                    "run_id": run_id,
-                    "key": clean(device.key),
-                    "source": clean(device.source),
-                    "origin": device.origin,
+                    **place,
                     "tick_ns": round(device.tick_s * 1e9),
                     "gain_low": device.gain_low,
                     "gain_high": device.gain_high,
+                    "idle_w": device.idle_w,
+                    "idle_low_w": device.idle_low_w,
+                    "idle_high_w": device.idle_high_w,
+                    "idle_origin": clean(device.idle_origin),
                     "opened_mono_ns": stream.opened_mono_ns,
                     "note": clean(device.note),
                 },

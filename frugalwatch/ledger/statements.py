@@ -57,13 +57,29 @@ ON CONFLICT (machine_id, key, source) DO UPDATE SET
 
 STREAM = """
 INSERT INTO stream (
-    run_id, boot_id, device_id, origin, tick_ns, gain_low, gain_high, opened_mono_ns, note
+    run_id, boot_id, device_id, origin, tick_ns, gain_low, gain_high,
+    idle_w, idle_low_w, idle_high_w, idle_origin, opened_mono_ns, note
 )
 SELECT run.id, run.boot_id, device.id, :origin, :tick_ns, :gain_low, :gain_high,
-       :opened_mono_ns, :note
+       :idle_w, :idle_low_w, :idle_high_w, :idle_origin, :opened_mono_ns, :note
 FROM run JOIN boot ON boot.id = run.boot_id
 JOIN device ON device.machine_id = boot.machine_id
 WHERE run.id = :run_id AND device.key = :key AND device.source = :source
+"""
+
+# A sampler that replaces a dead one goes on in the dead one's streams.
+STREAM_OF_RUN = """
+SELECT stream.id FROM stream JOIN device ON device.id = stream.device_id
+WHERE stream.run_id = :run_id AND device.key = :key AND device.source = :source
+  AND stream.origin = :origin
+"""
+
+LAST_READINGS = """
+SELECT device.key, s.t_mono_ns, s.energy_uj, s.low_uj, s.high_uj
+FROM stream JOIN run ON run.id = stream.run_id JOIN device ON device.id = stream.device_id
+JOIN sample s ON s.stream_id = stream.id AND s.t_mono_ns =
+     (SELECT max(t_mono_ns) FROM sample WHERE stream_id = stream.id)
+WHERE run.run_key = ?
 """
 
 # A row that is there already was written before a failure that looked like none of it was.

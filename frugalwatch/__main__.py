@@ -1,0 +1,5 @@
+"""`python -m frugalwatch`."""
+
+from frugalwatch._entry import main
+
+main()

@@ -1,0 +1,38 @@
+"""The console script: makes sure that `import collectors` means ours, then hands over.
+
+A user's project may hold folders called `collectors/` or `advisor/`, and PYTHONPATH may point at
+it. PYTHONPATH is for the job, which gets it untouched; this process drops it, and the current
+folder, before it imports anything of ours.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def forget_user_paths() -> None:
+    """Drop PYTHONPATH and the current folder from this process's own `sys.path`."""
+    home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    here = os.path.realpath(os.getcwd()) if _has_cwd() else ""
+    dropped = {"", here}
+    for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep):
+        dropped.add(os.path.realpath(entry) if entry else "")
+    dropped.discard(os.path.realpath(home))
+    sys.path[:] = [p for p in sys.path if p and os.path.realpath(p) not in dropped]
+
+
+def _has_cwd() -> bool:
+    try:
+        os.getcwd()
+    except OSError:  # the folder was removed under us
+        return False
+    return True
+
+
+def main() -> None:
+    """Run the command line and exit with its status."""
+    forget_user_paths()
+    from frugalwatch.cli import main as run_command_line
+
+    sys.exit(run_command_line())

@@ -1,0 +1,106 @@
+"""The command line: a list of commands, each imported only when it is named."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from frugalwatch.errors import FrugalWatchError
+
+# name -> (module, one line of help). The help stands here so that `--help` imports no command.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "run": ("frugalwatch.commands.run", "Run a job and measure its energy and carbon."),
+    "runs": ("frugalwatch.commands.runs", "List the recorded runs."),
+    "show": ("frugalwatch.commands.show", "Show one run in full."),
+    "export": ("frugalwatch.commands.export", "Write runs as JSON or CSV."),
+    "import": ("frugalwatch.commands.import_", "Bring in figures that another tracker recorded."),
+    "doctor": ("frugalwatch.commands.doctor", "Say what this machine can measure, and what not."),
+    "calibrate": ("frugalwatch.commands.calibrate", "Teach the model this machine's power."),
+    "recover": ("frugalwatch.commands.recover", "Settle runs whose supervisor or machine died."),
+    "config": ("frugalwatch.commands.config", "Show and check the configuration."),
+    "completion": ("frugalwatch.commands.completion", "Print the completion script of a shell."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and imports one when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = COMMANDS.get(cmd_name)
+        if entry is None:
+            return None
+        module = __import__(entry[0], fromlist=["command"])
+        command = module.command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_) for name, (_, help_) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean `{near[0]}`?" if near else ""
+            raise click.UsageError(f"no command called {args[0]!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option("--version", is_flag=True, help="Print the version and exit.")
+@click.option("--debug", is_flag=True, help="Show tracebacks instead of short errors.")
+@click.pass_context
+def cli(ctx: click.Context, version: bool, debug: bool) -> None:
+    """Know the energy and carbon of an AI job, and how sure the figure is.
+
+    \b
+    frugalwatch run -- python train.py     measure a job
+    frugalwatch runs                       what was measured so far
+    frugalwatch show last                  the last run in full
+    frugalwatch doctor                     what this machine can measure
+    """
+    ctx.obj = {"debug": debug}
+    if version:
+        from frugalwatch import __version__
+
+        click.echo(f"frugalwatch {__version__}")
+    elif ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line; returns the exit status. Errors go to stderr, in three lines."""
+    argv = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        status = cli.main(args=argv, prog_name="frugalwatch", standalone_mode=False)
+    except click.exceptions.Exit as exit_:
+        return exit_.exit_code
+    except click.exceptions.Abort:
+        return 130
+    except click.ClickException as problem:
+        problem.show()
+        return problem.exit_code
+    except BrokenPipeError:  # the reader of our stdout went away, as with `| head`
+        import os
+
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
+    except FrugalWatchError as problem:
+        if "--debug" in argv[:1]:
+            raise
+        click.echo(str(problem), err=True)
+        return problem.exit_code
+    return status if isinstance(status, int) else 0

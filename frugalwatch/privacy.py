@@ -1,0 +1,85 @@
+"""What of a command line and an environment may be stored.
+
+Values of variables are stored from an allow-list only, every other variable by its name alone.
+Arguments that look like secrets are masked before anything reaches the disk.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+MASK = "***"
+
+# What decides speed and energy of an AI job, and is no secret.
+ALLOWED_VARIABLES = frozenset(
+    """
+    CUDA_VISIBLE_DEVICES HIP_VISIBLE_DEVICES ROCR_VISIBLE_DEVICES NVIDIA_VISIBLE_DEVICES
+    OMP_NUM_THREADS OMP_WAIT_POLICY OMP_PROC_BIND OMP_PLACES MKL_NUM_THREADS OPENBLAS_NUM_THREADS
+    NUMEXPR_NUM_THREADS KMP_BLOCKTIME KMP_AFFINITY TORCH_NUM_THREADS TOKENIZERS_PARALLELISM
+    PYTORCH_CUDA_ALLOC_CONF NVIDIA_TF32_OVERRIDE CUBLAS_WORKSPACE_CONFIG LD_PRELOAD
+    RANK LOCAL_RANK WORLD_SIZE LOCAL_WORLD_SIZE NODE_RANK GROUP_RANK
+    SLURM_JOB_ID SLURM_ARRAY_TASK_ID SLURM_PROCID SLURM_NNODES SLURM_CPUS_PER_TASK
+    TORCHELASTIC_RUN_ID RAY_JOB_ID FRUGALWATCH_RUN_ID CONDA_DEFAULT_ENV VIRTUAL_ENV
+    PYTHONHASHSEED PYTHONOPTIMIZE LANG LC_ALL
+    """.split()
+)
+
+_SECRET_NAME = re.compile(
+    r"(pass(word|wd|phrase)?|secret|token|api[-_]?key|access[-_]?key|private[-_]?key|credential"
+    r"|auth(orization)?|bearer|cookie|session[-_]?id|signature|\bpwd)",
+    re.IGNORECASE,
+)
+# Tokens that say by their prefix what they are, and JSON web tokens.
+_SECRET_VALUE = re.compile(
+    r"(hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}"
+    r"|glpat-[\w-]{16,}|xox[abprs]-[\w-]{10,}|AKIA[0-9A-Z]{16}|AIza[\w-]{30,}|wandb_v1_\w{16,}"
+    r"|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]+)"
+)
+_URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^/\s:@]*:)[^@\s/]+@", re.IGNORECASE)
+_ASSIGNMENT = re.compile(r"^(-{0,2}[\w.-]+)([=:])(.*)$", re.DOTALL)
+# An option like `--tokenizer bert` or `--max-tokens 128` names no secret.
+_NOT_SECRET = re.compile(
+    r"(tokeni[sz]|tokens\b|max[-_]?token|num[-_]?token|token[-_]?(count|len|limit|type)|author\b"
+    r"|passes|by[-_]?pass|pass[-_]?through)",
+    re.IGNORECASE,
+)
+
+
+def mask_arguments(argv: Sequence[str]) -> list[str]:
+    """`argv` with secret-looking values replaced by `***`; option names stay readable."""
+    masked: list[str] = []
+    value_is_secret = False
+    for argument in argv:
+        if value_is_secret and not argument.startswith("--"):
+            masked.append(MASK)
+            value_is_secret = False
+            continue
+        value_is_secret = False
+        assignment = _ASSIGNMENT.match(argument)
+        if assignment and "://" not in assignment[0] and _names_secret(assignment[1]):
+            masked.append(f"{assignment[1]}{assignment[2]}{MASK}")
+            continue
+        if argument.startswith("-") and _names_secret(argument):
+            value_is_secret = True
+        masked.append(_mask_inside(argument))
+    return masked
+
+
+def storable_environment(
+    environment: Mapping[str, str], also_allowed: Sequence[str] = ()
+) -> dict[str, str | None]:
+    """Allow-listed variables with their values (masked where they look secret), others as None."""
+    allowed = ALLOWED_VARIABLES.union(also_allowed)
+    return {
+        name: _mask_inside(environment[name]) if name in allowed else None
+        for name in sorted(environment)
+    }
+
+
+def _names_secret(name: str) -> bool:
+    return bool(_SECRET_NAME.search(name)) and not _NOT_SECRET.search(name)
+
+
+def _mask_inside(text: str) -> str:
+    return _URL_PASSWORD.sub(rf"\1{MASK}@", _SECRET_VALUE.sub(MASK, text))

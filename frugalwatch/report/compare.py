@@ -1,0 +1,105 @@
+"""This run beside earlier runs of the same command: a ratio, and an interval where one is due.
+
+The two sides are the runs of this version of the code (this run's commit, this run included) and
+the runs before them. An interval needs at least three runs on either side. What is compared is
+measured energy where every run has it, else CPU time, since modelled energies would only compare
+the model with itself.
+"""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from collections.abc import Sequence
+
+from frugalwatch.report.run_object import Settled
+
+_LATEST = 40
+_ENOUGH = 3
+# Two-sided 95 % quantiles of Student's t for 1, 2, ... degrees of freedom; beyond, the normal's.
+_T95 = (12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160)
+_NORMAL95 = 1.96
+
+
+def compare_with_earlier(
+    connection: sqlite3.Connection, settled: Settled
+) -> dict[str, object] | None:
+    """This version's runs against the earlier ones on this machine; None if there are none.
+
+    `ratio` is the geometric mean of these runs over that of the earlier ones; `low` and `high` are
+    its 95 % interval (Welch's, on logarithms), None with fewer than three runs on a side.
+    """
+    if settled.document["exit_code"] != 0:
+        return None
+    rows = connection.execute(
+        "SELECT e.id, e.energy_uj, e.job_cpu_us, e.git_commit IS t.git_commit FROM run e"
+        " JOIN boot eb ON eb.id = e.boot_id"
+        " JOIN run t ON t.id = ? JOIN boot tb ON tb.id = t.boot_id"
+        " WHERE e.command_hash = t.command_hash AND eb.machine_id = tb.machine_id AND e.id < t.id"
+        " AND e.state = 'done' AND e.exit_code = 0 ORDER BY e.id DESC LIMIT ?",
+        (settled.run_id, _LATEST),
+    ).fetchall()
+    mine = (
+        settled.run_id,
+        round(settled.measured.value * 1e6) if settled.measured else None,
+        round(float(settled.document["cpu_s"]) * 1e6)  # type: ignore[arg-type]  # a JSON value
+        if settled.document["cpu_s"] is not None
+        else None,
+    )
+    same = [r for r in rows if r[3]]
+    other = [r for r in rows if not r[3]]
+    these, earlier = ([mine, *same], other) if other else ([mine], same)
+    for column, quantity in ((1, "energy_j"), (2, "cpu_s")):
+        left, right = _positive(these, column), _positive(earlier, column)
+        if left and right and len(left) == len(these) and len(right) == len(earlier):
+            return _compared(quantity, left, right, [r[0] for r in earlier])
+    return None
+
+
+def _positive(rows: Sequence[Sequence[int | None]], column: int) -> list[float]:
+    return [r[column] / 1e6 for r in rows if r[column]]  # type: ignore[operator]  # None is falsy
+
+
+def _compared(
+    quantity: str, these: list[float], earlier: list[float], runs: list[int]
+) -> dict[str, object]:
+    left, right = [math.log(x) for x in these], [math.log(x) for x in earlier]
+    difference = _mean(left) - _mean(right)
+    low = high = None
+    verdict = "no interval"
+    if len(left) >= _ENOUGH and len(right) >= _ENOUGH:
+        half = _half_width(left, right)
+        low, high = math.exp(difference - half), math.exp(difference + half)
+        verdict = "less" if high < 1 else "more" if low > 1 else "no clear difference"
+    return {
+        "quantity": quantity,
+        "these_count": len(these),
+        "earlier_count": len(earlier),
+        "earlier_runs": runs[:10],
+        "earlier_min": min(earlier),
+        "earlier_max": max(earlier),
+        "ratio": math.exp(difference),
+        "low": low,
+        "high": high,
+        "verdict": verdict,
+    }
+
+
+def _half_width(left: list[float], right: list[float]) -> float:
+    parts = [(_variance(side) / len(side), len(side) - 1) for side in (left, right)]
+    spread = sum(v for v, _ in parts)
+    if spread == 0:
+        return 0.0
+    freedom = spread**2 / sum(v**2 / df for v, df in parts if v > 0)
+    index = max(1, int(freedom)) - 1
+    quantile = _T95[index] if index < len(_T95) else _NORMAL95
+    return quantile * math.sqrt(spread)
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _variance(values: list[float]) -> float:
+    mean = _mean(values)
+    return sum((x - mean) ** 2 for x in values) / (len(values) - 1)

@@ -1,0 +1,142 @@
+"""Energy by phase, and per step: the run's energy split along time.
+
+A split by time is `attributed`: the counters tick every millisecond to every hundred, and a GPU
+works behind the program's back. A phase that lasted fewer than ten ticks of a device's sensor in
+all gets no figure.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from frugalwatch.report.attribution import Energy
+from frugalwatch.report.devices import DeviceResult
+from frugalwatch.report.window import Span, window_energy
+
+_TICKS_NEEDED = 10
+# Phases of one name are added up; a name with more spans than this is measured as a whole.
+_MOST_SPANS = 2000
+
+
+def phase_objects(
+    connection: sqlite3.Connection, run_id: int, devices: Sequence[DeviceResult], window: Span
+) -> list[dict[str, object]]:
+    """One object per phase name and number, in order of first appearance.
+
+    Phases of several processes that overlap in time share the device's energy of that time: each
+    shows all of it, as each was going on.
+    """
+    rows = connection.execute(
+        "SELECT name, number, depth, began_mono_ns, ended_mono_ns FROM phase WHERE run_id = ?"
+        " ORDER BY began_mono_ns, id",
+        (run_id,),
+    ).fetchall()
+    spans: dict[tuple[str, int | None, int], list[Span]] = {}
+    open_ones: set[tuple[str, int | None, int]] = set()
+    for name, number, depth, began, ended in rows:
+        key = (name, number, depth)
+        if ended is None:
+            open_ones.add(key)
+        spans.setdefault(key, []).append(
+            Span(max(window.begin, began), min(window.end, ended or window.end))
+        )
+    return [
+        {
+            "name": name,
+            "number": number,
+            "depth": depth,
+            "count": len(found),
+            "began_s": (found[0].begin - window.begin) / 1e9,
+            "duration_s": sum(s.length for s in found) / 1e9,
+            "unfinished": (name, number, depth) in open_ones,
+            "origin": "attributed",
+            **_phase_energy(connection, devices, found),
+        }
+        for (name, number, depth), found in spans.items()
+    ]
+
+
+def step_object(
+    connection: sqlite3.Connection, run_id: int, devices: Sequence[DeviceResult], window: Span
+) -> dict[str, object] | None:
+    """Steps that the job reported, their rate, and joules per step with bounds; None without any.
+
+    With several processes the steps are those of the one that reported most (ranks of one
+    training step together).
+    """
+    row = connection.execute(
+        "SELECT pid, max(steps), min(t_mono_ns), max(t_mono_ns), count(*) FROM step"
+        " WHERE run_id = ? GROUP BY pid ORDER BY max(steps) DESC LIMIT 1",
+        (run_id,),
+    ).fetchone()
+    if row is None or not row[1]:
+        return None
+    pid, steps, first, last, _ = row
+    at_first = connection.execute(
+        "SELECT steps FROM step WHERE run_id = ? AND pid = ? AND t_mono_ns = ?",
+        (run_id, pid, first),
+    ).fetchone()[0]
+    result: dict[str, object] = {
+        "steps": steps,
+        "processes": connection.execute(
+            "SELECT count(DISTINCT pid) FROM step WHERE run_id = ?", (run_id,)
+        ).fetchone()[0],
+        "steps_per_s": None,
+        "origin": "attributed",
+    }
+    counted, measured_steps = Span(window.begin, window.end), steps
+    if last > first and steps > at_first:
+        counted, measured_steps = Span(first, last), steps - at_first
+        result["steps_per_s"] = measured_steps / (counted.length / 1e9)
+    energies = _phase_energy(connection, devices, [counted])
+    for key in (
+        "energy_j",
+        "low_j",
+        "high_j",
+        "estimated_j",
+        "estimated_low_j",
+        "estimated_high_j",
+    ):
+        value = energies[key]
+        result[f"{key[:-2]}_per_step_j"] = (
+            value / measured_steps if isinstance(value, float) else None
+        )
+    return result
+
+
+def _phase_energy(
+    connection: sqlite3.Connection, devices: Sequence[DeviceResult], spans: Sequence[Span]
+) -> dict[str, float | None]:
+    if len(spans) > _MOST_SPANS:
+        spans = [Span(spans[0].begin, spans[-1].end)]
+    lasted = sum(s.length for s in spans)
+    result: dict[str, float | None] = {}
+    for prefix, wanted in (("", ("measured", "derived")), ("estimated_", ("estimated",))):
+        sums: list[Energy] = []
+        enough = True
+        for device in devices:
+            if not device.counted or device.row.stream.origin not in wanted:
+                continue
+            if lasted < _TICKS_NEEDED * device.row.tick_ns:
+                enough = False
+                break
+            sums.append(_device_energy(connection, device, spans))
+        known = enough and bool(sums)
+        energy_key = f"{prefix}energy_j" if not prefix else f"{prefix}j"
+        result[energy_key] = sum(e.value for e in sums) if known else None
+        result[f"{prefix}low_j"] = sum(e.low for e in sums) if known else None
+        result[f"{prefix}high_j"] = sum(e.high for e in sums) if known else None
+    return result
+
+
+def _device_energy(
+    connection: sqlite3.Connection, device: DeviceResult, spans: Sequence[Span]
+) -> Energy:
+    value = low = high = 0.0
+    for span in spans:
+        part = window_energy(connection, device.row.stream, span, ())
+        value += (part.energy_uj or 0) / 1e6
+        low += (part.low_uj or 0) / 1e6
+        high += (part.high_uj or 0) / 1e6
+    return Energy(value, low, high)

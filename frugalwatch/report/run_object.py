@@ -1,0 +1,273 @@
+"""The run object: everything that is known about one run, as the JSON that commands print.
+
+Schema `frugalwatch.run/1`, described in docs/reference/run-object.md. Units are in the key names;
+null is unknown, 0 is a measured zero.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from dataclasses import dataclass
+
+from frugalwatch.carbon.account import cost, emission
+from frugalwatch.carbon.grid import GridFactor
+from frugalwatch.config.settings import Settings
+from frugalwatch.report.attribution import OWN_MACHINE, Energy, busy_share
+from frugalwatch.report.devices import DeviceResult, measure_devices, total
+from frugalwatch.report.phases import phase_objects, step_object
+from frugalwatch.report.window import Span
+
+SCHEMA = "frugalwatch.run/1"
+_MEASURED = frozenset({"measured", "derived"})
+_MODELLED = frozenset({"estimated", "attributed"})
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A run's figures: the object that is printed, and what the ledger's columns need of it."""
+
+    run_id: int
+    document: dict[str, object]
+    devices: tuple[DeviceResult, ...]
+    measured: Energy | None
+    estimated: Energy | None
+
+
+def build(
+    connection: sqlite3.Connection, run_key: str, factor: GridFactor, settings: Settings
+) -> Settled:
+    """Compute every figure of a run from the ledger's rows. Raises LookupError if unknown."""
+    run = _row(connection, run_key)
+    end = run["ended_mono_ns"] or run["heartbeat_mono_ns"]
+    window = Span(run["started_mono_ns"], max(end, run["started_mono_ns"] + 1))
+    share = busy_share(run["job_cpu_us"], run["machine_busy_us"])
+    devices = measure_devices(connection, run["id"], window, cpu_share=share)
+    measured = total(devices, _MEASURED)
+    estimated = total(devices, _MODELLED)
+    document: dict[str, object] = {
+        "schema": SCHEMA,
+        "run_id": run_key,
+        "number": run["id"],
+        "group": run["group_key"],
+        "parent_run_id": run["parent_run_key"],
+        "state": run["state"],
+        "command": json.loads(run["command"]),
+        "cwd": run["cwd"],
+        "host": run["hostname"],
+        "git_commit": run["git_commit"],
+        "started_utc": _utc(run["started_utc_ns"]),
+        "exit_code": run["exit_code"],
+        "exit_signal": run["exit_signal"],
+        "duration_s": window.length / 1e9,
+        "wall_s": window.length / 1e9,
+        "suspended_s": run["suspended_ns"] / 1e9,
+        "cpu_s": _seconds(run["job_cpu_us"]),
+        "cpu_method": run["job_cpu_method"],
+        "machine_busy_cpu_s": _seconds(run["machine_busy_us"]),
+        "busy_share": share,
+        **_energies(measured, "energy_j", "energy_low_j", "energy_high_j"),
+        **_energies(estimated, "estimated_j", "estimated_low_j", "estimated_high_j"),
+        **_attribution(devices, share),
+        **_carbon(measured, estimated, factor, settings),
+        "coverage": _coverage(devices),
+        "devices": [_device_object(d, window) for d in devices],
+        "phases": phase_objects(connection, run["id"], devices, window),
+        "steps": step_object(connection, run["id"], devices, window),
+        "metrics": _metrics(connection, run["id"], window),
+        "events": _events(connection, run["id"], window),
+    }
+    return Settled(run["id"], document, tuple(devices), measured, estimated)
+
+
+def _row(connection: sqlite3.Connection, run_key: str) -> sqlite3.Row:
+    cursor = connection.cursor()
+    cursor.row_factory = sqlite3.Row
+    row: sqlite3.Row | None = cursor.execute(
+        "SELECT run.*, machine.hostname FROM run JOIN boot ON boot.id = run.boot_id"
+        " JOIN machine ON machine.id = boot.machine_id WHERE run_key = ?",
+        (run_key,),
+    ).fetchone()
+    if row is None:
+        raise LookupError(run_key)
+    return row
+
+
+def _energies(energy: Energy | None, value: str, low: str, high: str) -> dict[str, float | None]:
+    if energy is None:
+        return {value: None, low: None, high: None}
+    return {value: energy.value, low: energy.low, high: energy.high}
+
+
+def _attribution(devices: list[DeviceResult], share: float | None) -> dict[str, object]:
+    """Sums over the counted devices; a sum with an unknown part is unknown."""
+    result: dict[str, object] = {}
+    for prefix, origins in (("", _MEASURED), ("estimated_", _MODELLED)):
+        chosen = [d for d in devices if d.counted and d.row.stream.origin in origins]
+        above = _sum([d.attribution.above_idle for d in chosen])
+        part = _sum(
+            [
+                d.attribution.job_share
+                or (Energy(d.energy.value, 0.0, d.energy.high) if d.energy else None)
+                for d in chosen
+            ]
+        )
+        if chosen and all(d.attribution.job_share is None for d in chosen):
+            part = None
+        result |= _energies(
+            above,
+            f"{prefix}above_idle_j",
+            f"{prefix}above_idle_low_j",
+            f"{prefix}above_idle_high_j",
+        )
+        result |= _energies(
+            part, f"{prefix}job_share_j", f"{prefix}job_share_low_j", f"{prefix}job_share_high_j"
+        )
+    result["headline"] = "device" if share is None or share >= OWN_MACHINE else "job_share"
+    return result
+
+
+def _sum(parts: list[Energy | None]) -> Energy | None:
+    if not parts or any(p is None for p in parts):
+        return None
+    known = [p for p in parts if p is not None]
+    result = known[0]
+    for part in known[1:]:
+        result += part
+    return result
+
+
+def _carbon(
+    measured: Energy | None, estimated: Energy | None, factor: GridFactor, settings: Settings
+) -> dict[str, object]:
+    """Carbon and cost of all counted energy, with the measured and modelled parts told apart."""
+    parts: dict[str, float | None] = {}
+    everything: Energy | None = None
+    for name, energy in (("co2e_measured_g", measured), ("co2e_estimated_g", estimated)):
+        parts[name] = None
+        if energy is not None:
+            everything = energy if everything is None else everything + energy
+            parts[name] = emission(energy.value, factor, pue=settings.pue).co2e_g
+    money = None
+    if everything is not None:
+        money = cost(
+            everything.value,
+            settings,
+            energy_low_j=everything.low,
+            energy_high_j=everything.high,
+        )
+    result: dict[str, object] = {"co2e_g": None, "co2e_low_g": None, "co2e_high_g": None}
+    if everything is not None:
+        grams = emission(
+            everything.value,
+            factor,
+            pue=settings.pue,
+            energy_low_j=everything.low,
+            energy_high_j=everything.high,
+        )
+        result = {"co2e_g": grams.co2e_g, "co2e_low_g": grams.low_g, "co2e_high_g": grams.high_g}
+    origin = {(True, False): "measured", (False, True): "estimated", (True, True): "mixed"}
+    return {
+        **result,
+        **parts,
+        "co2e_origin": origin.get((measured is not None, estimated is not None)),
+        "carbon": {**factor.as_json(), "pue": settings.pue},
+        "cost": None
+        if money is None
+        else {
+            "amount": money.amount,
+            "low": money.low,
+            "high": money.high,
+            "currency": money.currency,
+            "price_per_kwh": money.price_per_kwh,
+        },
+    }
+
+
+def _coverage(devices: list[DeviceResult]) -> float | None:
+    """The worst coverage among the measured devices that count; else among the modelled ones."""
+    for origins in (_MEASURED, _MODELLED):
+        values = [
+            d.window.coverage
+            for d in devices
+            if d.row.part_of is None and d.row.domain != "system" and d.row.stream.origin in origins
+        ]
+        if values:
+            return min(values)
+    return min((d.window.coverage for d in devices), default=None)
+
+
+def _device_object(device: DeviceResult, window: Span) -> dict[str, object]:
+    row, above, share = device.row, device.attribution.above_idle, device.attribution.job_share
+    mean_w = None
+    if device.energy is not None and device.window.coverage > 0:
+        mean_w = device.energy.value / (window.length / 1e9 * device.window.coverage)
+    return {
+        "device": row.key,
+        "domain": row.domain,
+        "name": row.name,
+        "origin": row.stream.origin,
+        "boundary": row.boundary,
+        **_energies(device.energy, "energy_j", "low_j", "high_j"),
+        "source": row.source,
+        "part_of": row.part_of,
+        "encloses": list(row.encloses),
+        "counted": device.counted,
+        "coverage": device.window.coverage,
+        "mean_power_w": mean_w,
+        "power_limit_w": row.stream.power_limit_w,
+        "idle_w": row.idle.value if row.idle else None,
+        "idle_origin": row.idle_origin or None,
+        **_energies(above, "above_idle_j", "above_idle_low_j", "above_idle_high_j"),
+        **_energies(share, "job_share_j", "job_share_low_j", "job_share_high_j"),
+        "note": row.note,
+    }
+
+
+def _metrics(connection: sqlite3.Connection, run_id: int, window: Span) -> list[dict[str, object]]:
+    rows = connection.execute(
+        "SELECT name, value, t_mono_ns, pid FROM metric WHERE run_id = ? ORDER BY t_mono_ns, id",
+        (run_id,),
+    )
+    return [
+        {"name": name, "value": value, "t_s": (t - window.begin) / 1e9, "pid": pid}
+        for name, value, t, pid in rows
+    ]
+
+
+def _events(connection: sqlite3.Connection, run_id: int, window: Span) -> list[dict[str, object]]:
+    """Events in order; a gap and its end are one entry."""
+    rows = connection.execute(
+        "SELECT e.kind, e.cause, e.since_mono_ns, e.t_mono_ns, e.energy_missing, e.detail, v.key,"
+        " e.stream_id FROM event e LEFT JOIN stream s ON s.id = e.stream_id"
+        " LEFT JOIN device v ON v.id = s.device_id WHERE e.run_id = ? ORDER BY e.t_mono_ns, e.id",
+        (run_id,),
+    ).fetchall()
+    ends = {(r[7], r[2]): r[3] for r in rows if r[0] == "gap_end"}
+    result: list[dict[str, object]] = []
+    for kind, cause, since, t, missing, detail, device, stream in rows:
+        if kind == "gap_end":
+            continue
+        until = ends.get((stream, since), t) if kind == "gap" else t
+        result.append(
+            {
+                "kind": kind,
+                "cause": cause or None,
+                "device": device,
+                "since_s": None if since is None else (since - window.begin) / 1e9,
+                "t_s": (until - window.begin) / 1e9,
+                "energy_missing": bool(missing),
+                "detail": detail,
+            }
+        )
+    return result
+
+
+def _seconds(micro: int | None) -> float | None:
+    return None if micro is None else micro / 1e6
+
+
+def _utc(nanoseconds: int) -> str:
+    import time
+
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(nanoseconds / 1e9))

@@ -1,0 +1,220 @@
+"""Energy of one stream between two instants, with bounds and coverage.
+
+Cumulative figures are read off at both ends by interpolation between the two neighbouring
+samples. Where the stream begins after the window does (a driver that took a moment to load), a
+short lead-in is filled with the stream's early mean power; the fill is inside the bounds and
+counts as not covered. Whatever else is missing is not filled: it lowers the coverage and raises
+the upper bound.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+# A driver loads in well under two seconds with persistence mode, and a lead-in is filled with the
+# mean over the first seconds, which averages a training step's swing.
+_LONGEST_FILL_NS = 2_000_000_000
+_EARLY_NS = 3_000_000_000
+# The last look comes a few milliseconds before or after the end of the job.
+_TAIL_NS = 250_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of CLOCK_MONOTONIC in nanoseconds."""
+
+    begin: int
+    end: int
+
+    @property
+    def length(self) -> int:
+        return max(0, self.end - self.begin)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """The facts about a stream that its figures need."""
+
+    stream_id: int
+    origin: str
+    gain_low: float
+    gain_high: float
+    power_limit_w: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class WindowEnergy:
+    """Energy in a window in micro-joules; None if nothing was read. `coverage` is 0 to 1."""
+
+    energy_uj: int | None
+    low_uj: int | None
+    high_uj: int | None
+    coverage: float
+    ticks: int
+
+
+_NOTHING = WindowEnergy(None, None, None, 0.0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Point:
+    t: int
+    energy: float
+    low: float
+    high: float
+
+
+def window_energy(
+    connection: sqlite3.Connection, stream: StreamInfo, window: Span, missing: tuple[Span, ...]
+) -> WindowEnergy:
+    """Energy of a stream in a window; `missing` are its gaps whose energy nobody counted."""
+    first = _edge(connection, stream.stream_id, "min")
+    last = _edge(connection, stream.stream_id, "max")
+    if first is None or last is None or first.t >= last.t or window.length == 0:
+        return _NOTHING
+    if last.t <= window.begin or first.t >= window.end:
+        return _NOTHING
+    at_begin = _at(connection, stream.stream_id, max(window.begin, first.t))
+    at_end = _at(connection, stream.stream_id, min(window.end, last.t))
+    energy = at_end.energy - at_begin.energy
+    low, high = _bounds(stream, at_begin, at_end)
+    lead = max(0, first.t - window.begin)
+    tail = max(0, window.end - last.t)
+    filled = 0.0
+    unfilled = 0
+    if lead:
+        power = _mean_power(connection, stream.stream_id, first, last)
+        if lead <= _LONGEST_FILL_NS and lead * 2 <= window.length:
+            filled += power * lead
+        else:
+            unfilled += lead
+    if tail:
+        if tail <= _TAIL_NS and not missing:
+            filled += (at_end.energy - at_begin.energy) / (at_end.t - at_begin.t) * tail
+        else:
+            unfilled += tail
+    gaps = sum(_overlap(window, gap).length for gap in _merged(missing))
+    unknown = unfilled + _uncovered_by_tail(gaps, missing, last.t, window)
+    energy += filled
+    high += 2 * filled
+    if unknown:
+        high += unknown * _highest_power(connection, stream)
+    coverage = 1 - (lead + tail + gaps - _double(missing, last.t, window)) / window.length
+    return WindowEnergy(
+        round(energy),
+        round(max(0.0, min(low, energy))),
+        round(max(high, energy)),
+        max(0.0, min(1.0, coverage)),
+        _count(connection, stream.stream_id, window),
+    )
+
+
+def _bounds(stream: StreamInfo, begin: _Point, end: _Point) -> tuple[float, float]:
+    """Bounds of the difference of two points, the sensor's gain included.
+
+    A counter's uncertainty is one tick at either end. A model's or an integral's grows along the
+    way, and what it was before the window does not matter.
+    """
+    energy = end.energy - begin.energy
+    if stream.origin == "measured":
+        low = energy - (end.energy - end.low) - (begin.high - begin.energy)
+        high = energy + (end.high - end.energy) + (begin.energy - begin.low)
+    else:
+        low, high = end.low - begin.low, end.high - begin.high
+    low, high = min(low, energy), max(high, energy)
+    return max(0.0, low * stream.gain_low), high * stream.gain_high
+
+
+def _at(connection: sqlite3.Connection, stream_id: int, t: int) -> _Point:
+    """The cumulative figures at `t`, interpolated; `t` lies between the first and last sample."""
+    before = connection.execute(
+        "SELECT t_mono_ns, energy_uj, low_uj, high_uj FROM sample"
+        " WHERE stream_id = ? AND t_mono_ns <= ? ORDER BY t_mono_ns DESC LIMIT 1",
+        (stream_id, t),
+    ).fetchone()
+    left = _point(before)
+    if left.t == t:
+        return left
+    right = _point(
+        connection.execute(
+            "SELECT t_mono_ns, energy_uj, low_uj, high_uj FROM sample"
+            " WHERE stream_id = ? AND t_mono_ns > ? ORDER BY t_mono_ns LIMIT 1",
+            (stream_id, t),
+        ).fetchone()
+    )
+    part = (t - left.t) / (right.t - left.t)
+    return _Point(
+        t,
+        left.energy + part * (right.energy - left.energy),
+        left.low + part * (right.low - left.low),
+        left.high + part * (right.high - left.high),
+    )
+
+
+def _edge(connection: sqlite3.Connection, stream_id: int, which: str) -> _Point | None:
+    order = "" if which == "min" else " DESC"
+    row = connection.execute(
+        "SELECT t_mono_ns, energy_uj, low_uj, high_uj FROM sample WHERE stream_id = ?"
+        f" ORDER BY t_mono_ns{order} LIMIT 1",
+        (stream_id,),
+    ).fetchone()
+    return None if row is None else _point(row)
+
+
+def _point(row: tuple[int, int, int | None, int | None]) -> _Point:
+    t, energy, low, high = row
+    return _Point(t, energy, energy if low is None else low, energy if high is None else high)
+
+
+def _mean_power(
+    connection: sqlite3.Connection, stream_id: int, first: _Point, last: _Point
+) -> float:
+    """Micro-joules per nanosecond over the stream's first seconds."""
+    early = _at(connection, stream_id, min(last.t, first.t + _EARLY_NS))
+    return (early.energy - first.energy) / (early.t - first.t)
+
+
+def _highest_power(connection: sqlite3.Connection, stream: StreamInfo) -> float:
+    """The most that a device can have drawn, in micro-joules per nanosecond: limit or peak seen."""
+    if stream.power_limit_w is not None:
+        return stream.power_limit_w / 1e3
+    peak = connection.execute(
+        "SELECT max((energy_uj - before) * 1.0 / (t_mono_ns - t))"
+        " FROM (SELECT energy_uj, t_mono_ns, lag(energy_uj) OVER w AS before, lag(t_mono_ns) OVER w AS t FROM sample"
+        " WHERE stream_id = ? WINDOW w AS (ORDER BY t_mono_ns))",
+        (stream.stream_id,),
+    ).fetchone()[0]
+    return float(peak or 0.0)
+
+
+def _count(connection: sqlite3.Connection, stream_id: int, window: Span) -> int:
+    row = connection.execute(
+        "SELECT count(*) FROM sample WHERE stream_id = ? AND t_mono_ns BETWEEN ? AND ?",
+        (stream_id, window.begin, window.end),
+    ).fetchone()
+    return int(row[0])
+
+
+def _merged(spans: tuple[Span, ...]) -> list[Span]:
+    result: list[Span] = []
+    for span in sorted(spans, key=lambda s: s.begin):
+        if result and span.begin <= result[-1].end:
+            result[-1] = Span(result[-1].begin, max(result[-1].end, span.end))
+        else:
+            result.append(span)
+    return result
+
+
+def _overlap(window: Span, span: Span) -> Span:
+    return Span(max(window.begin, span.begin), min(window.end, span.end))
+
+
+def _double(missing: tuple[Span, ...], last: int, window: Span) -> int:
+    """Nanoseconds of gaps that lie in the tail, which the tail has counted already."""
+    tail = Span(min(last, window.end), window.end)
+    return sum(_overlap(tail, gap).length for gap in _merged(missing))
+
+
+def _uncovered_by_tail(gaps: int, missing: tuple[Span, ...], last: int, window: Span) -> int:
+    return gaps - _double(missing, last, window)

@@ -1,0 +1,49 @@
+"""Notices that the wall clock was set and that the machine slept, from three kernel clocks."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+# NTP slews below 500 ppm; a second between two looks is somebody setting the clock.
+_STEP_NS = 1_000_000_000
+# CLOCK_BOOTTIME and CLOCK_MONOTONIC are read one after the other.
+_SLEEP_NS = 50_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class ClockChange:
+    """What happened between two looks, in nanoseconds; 0 where nothing did."""
+
+    stepped_ns: int
+    slept_ns: int
+    since_mono_ns: int
+    t_mono_ns: int
+
+
+class ClockWatch:
+    """Compares wall, monotonic and boot clocks from look to look."""
+
+    def __init__(self) -> None:
+        self._mono_ns, self._wall_ahead_ns, self._boot_ahead_ns = _look()
+        self.slept_ns = 0
+
+    def look(self) -> ClockChange | None:
+        """A change since the last look, or None. `slept_ns` of the watch adds up the sleep."""
+        before = self._mono_ns
+        mono, wall, boot = _look()
+        slept = boot - self._boot_ahead_ns
+        slept = slept if slept > _SLEEP_NS else 0
+        # A sleep moves the wall clock forward too; only the rest was set by somebody.
+        stepped = wall - self._wall_ahead_ns - slept
+        stepped = stepped if abs(stepped) > _STEP_NS else 0
+        self._mono_ns, self._wall_ahead_ns, self._boot_ahead_ns = mono, wall, boot
+        self.slept_ns += slept
+        if slept or stepped:
+            return ClockChange(stepped, slept, before, mono)
+        return None
+
+
+def _look() -> tuple[int, int, int]:
+    mono = time.monotonic_ns()
+    return mono, time.time_ns() - mono, time.clock_gettime_ns(time.CLOCK_BOOTTIME) - mono

@@ -1,0 +1,89 @@
+"""What the supervisor hands to a sampler when it forks one."""
+
+from __future__ import annotations
+
+import marshal
+import mmap
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from collectors.base import Collector, Device, Observation
+from collectors.host import Host
+from frugalwatch.config.settings import Settings
+from frugalwatch.supervisor.cgroup import JobCgroup
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A collector that was opened, with its devices and its first look at them."""
+
+    collector: Collector
+    devices: tuple[Device, ...]
+    first: tuple[Observation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """Everything that is fixed when a run starts. Shared by the sampler and its replacements."""
+
+    run_key: str
+    group_key: str | None
+    parent_run_key: str | None
+    argv: tuple[str, ...]
+    cwd: str
+    environment: Mapping[str, str]
+    settings: Settings
+    ledger_path: str
+    host: Host
+    supervisor_pid: int
+    job_pid: int
+    started_mono_ns: int
+    started_utc_ns: int
+    busy_us_at_start: int | None
+    openings: tuple[Opening, ...]
+    cgroup: JobCgroup | None
+    api_socket: socket.socket | None
+    warnings: tuple[str, ...]
+    shelf: Shelf
+
+
+class Shelf:
+    """A page of memory shared with the sampler, where it keeps what a replacement must know.
+
+    Survives `kill -9` of the sampler, since the supervisor maps it too. Two slots are written in
+    turn and the number of the newest is set last, so that a writer killed half-way leaves the
+    older slot whole.
+    """
+
+    _SLOT = 16384
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, 8 + 2 * self._SLOT)
+
+    def put(self, value: dict[str, dict[str, tuple[int, ...]]]) -> bool:
+        """Store `value`; False if it is too large to fit, in which case the old one stays."""
+        data = marshal.dumps(value)
+        if len(data) + 4 > self._SLOT:
+            return False
+        version = self._version() + 1
+        offset = 8 + (version % 2) * self._SLOT
+        self._memory[offset : offset + 4] = len(data).to_bytes(4, "little")
+        self._memory[offset + 4 : offset + 4 + len(data)] = data
+        self._memory[0:8] = version.to_bytes(8, "little")
+        return True
+
+    def get(self) -> dict[str, dict[str, tuple[int, ...]]]:
+        """The last stored value, empty if there is none."""
+        version = self._version()
+        if version == 0:
+            return {}
+        offset = 8 + (version % 2) * self._SLOT
+        length = int.from_bytes(self._memory[offset : offset + 4], "little")
+        value: dict[str, dict[str, tuple[int, ...]]] = marshal.loads(
+            self._memory[offset + 4 : offset + 4 + length]
+        )
+        return value
+
+    def _version(self) -> int:
+        return int.from_bytes(self._memory[0:8], "little")

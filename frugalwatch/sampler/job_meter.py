@@ -1,0 +1,35 @@
+"""CPU time of the job so far, and its processes, by the best means this run has."""
+
+from __future__ import annotations
+
+import os
+
+from frugalwatch.sampler.context import RunContext
+from frugalwatch.sampler.job_tree import TreeUse, tree_use
+
+
+class JobMeter:
+    """Reads the job's cgroup where it has one, else walks its process tree."""
+
+    def __init__(self, context: RunContext) -> None:
+        self._context = context
+        self._highest_us = 0
+        self.ignores_children = False
+        self.pids: frozenset[int] = frozenset()
+
+    def look(self, *, orphaned: bool) -> int:
+        """CPU micro-seconds so far; never falls. `orphaned`: the supervisor is gone."""
+        use = self._tree(orphaned=orphaned)
+        self.ignores_children = self.ignores_children or use.ignores_children
+        self.pids = use.pids
+        cpu_us = use.cpu_us
+        if self._context.cgroup is not None:
+            cpu_us = self._context.cgroup.cpu_us() or cpu_us
+            self.pids = self.pids.union(self._context.cgroup.pids())
+        self._highest_us = max(self._highest_us, cpu_us)
+        return self._highest_us
+
+    def _tree(self, *, orphaned: bool) -> TreeUse:
+        if orphaned:
+            return tree_use(self._context.job_pid, leave_out=frozenset(), with_root=True)
+        return tree_use(self._context.supervisor_pid, leave_out=frozenset({os.getpid()}))

@@ -1,0 +1,80 @@
+"""The processes of a job while it runs: which they are and how much CPU time they have used.
+
+Walks down from the supervisor's children through /proc/<pid>/task/<tid>/children, so that its cost
+follows the size of the job and not of the machine. Children that a parent has waited for are
+inside that parent's own counters. What it cannot see: orphans that were reaped in between (the
+supervisor adds those), and children of a parent that ignores SIGCHLD (nobody is told of those).
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+_TICK_US = 1_000_000 // os.sysconf("SC_CLK_TCK")
+_SIGCHLD_BIT = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class TreeUse:
+    """CPU time of a process tree in micro-seconds, its pids, and whether time can be missing."""
+
+    cpu_us: int
+    pids: frozenset[int]
+    ignores_children: bool
+
+
+def tree_use(
+    root_pid: int,
+    *,
+    leave_out: frozenset[int],
+    with_root: bool = False,
+    procfs: str = "/proc",
+) -> TreeUse:
+    """CPU time of all descendants of `root_pid` (and its own, if asked), without `leave_out`'s."""
+    cpu_us = 0
+    ignores = False
+    seen: set[int] = set()
+    waiting = [root_pid] if with_root else _children(root_pid, procfs)
+    while waiting:
+        pid = waiting.pop()
+        if pid in seen or pid in leave_out:
+            continue
+        fields = _stat(pid, procfs)
+        if fields is None:
+            continue
+        seen.add(pid)
+        cpu_us += sum(int(x) for x in fields[11:15]) * _TICK_US
+        ignores = ignores or bool(int(fields[30]) & _SIGCHLD_BIT)
+        waiting.extend(_children(pid, procfs))
+    return TreeUse(cpu_us, frozenset(seen), ignores)
+
+
+def start_time(pid: int, procfs: str = "/proc") -> int | None:
+    """Clock ticks after boot at which a process began: with its pid, its identity."""
+    fields = _stat(pid, procfs)
+    return int(fields[19]) if fields is not None else None
+
+
+def _children(pid: int, procfs: str) -> list[int]:
+    found: list[int] = []
+    try:
+        threads = os.listdir(f"{procfs}/{pid}/task")
+    except OSError:
+        return found
+    for thread in threads:
+        try:
+            with open(f"{procfs}/{pid}/task/{thread}/children") as file:
+                found.extend(int(p) for p in file.read().split())
+        except OSError:
+            continue
+    return found
+
+
+def _stat(pid: int, procfs: str) -> list[str] | None:
+    """Fields of /proc/<pid>/stat from the third on (the name may hold spaces and brackets)."""
+    try:
+        with open(f"{procfs}/{pid}/stat", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()
+    except OSError:
+        return None

@@ -1,0 +1,104 @@
+"""Reads what the job's processes say through `frugalwatch.phase`, `metric` and `step`."""
+
+from __future__ import annotations
+
+import json
+import socket
+from dataclasses import dataclass
+from typing import TypeAlias
+
+_LARGEST = 1 << 16
+_AT_ONCE = 2000  # so that a chatty job cannot keep the sampler from its readings
+_NAME_LENGTH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseBegan:
+    """A phase began in process `pid`; `token` names it until it ends."""
+
+    pid: int
+    t_mono_ns: int
+    token: int
+    name: str
+    number: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseEnded:
+    """The phase that `pid` called `token` is over."""
+
+    pid: int
+    t_mono_ns: int
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSaid:
+    """The job reached a number."""
+
+    pid: int
+    t_mono_ns: int
+    name: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class StepsSaid:
+    """`pid` has finished this many steps since it began."""
+
+    pid: int
+    t_mono_ns: int
+    steps: int
+
+
+Message: TypeAlias = PhaseBegan | PhaseEnded | MetricSaid | StepsSaid
+
+
+def receive(channel: socket.socket) -> tuple[list[Message], int]:
+    """All waiting messages, and how many datagrams could not be understood."""
+    messages: list[Message] = []
+    bad = 0
+    for _ in range(_AT_ONCE):
+        try:
+            data = channel.recv(_LARGEST)
+        except BlockingIOError:
+            break
+        except OSError:
+            break
+        try:
+            message = parse(data)
+        except (ValueError, TypeError, IndexError, KeyError, RecursionError):
+            bad += 1
+            continue
+        if message is not None:
+            messages.append(message)
+    return messages, bad
+
+
+def parse(data: bytes) -> Message | None:
+    """One datagram; None for a kind that a newer job's side may know. Raises ValueError & co."""
+    kind, pid, t_mono_ns, *rest = json.loads(data)
+    pid, t_mono_ns = _integer(pid), _integer(t_mono_ns)
+    if kind == "begin":
+        token, name, number = rest
+        return PhaseBegan(
+            pid,
+            t_mono_ns,
+            _integer(token),
+            str(name)[:_NAME_LENGTH],
+            None if number is None else _integer(number),
+        )
+    if kind == "end":
+        return PhaseEnded(pid, t_mono_ns, _integer(rest[0]))
+    if kind == "metric":
+        return MetricSaid(pid, t_mono_ns, str(rest[0])[:_NAME_LENGTH], float(rest[1]))
+    if kind == "step":
+        return StepsSaid(pid, t_mono_ns, _integer(rest[0]))
+    return None
+
+
+def _integer(value: object) -> int:
+    """A whole number that fits SQLite's 64 bits."""
+    if not isinstance(value, int) or isinstance(value, bool) or not -(2**63) <= value < 2**63:
+        raise ValueError("not a 64-bit integer")
+    return value

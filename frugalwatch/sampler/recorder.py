@@ -1,0 +1,137 @@
+"""Turns what collectors and the job say into rows of the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from collectors.base import Device, Gap, Observation, ProcessUtilization, Reading
+from collectors.disagreement import Disagreement
+from frugalwatch.ledger.journal import Journal
+from frugalwatch.sampler.messages import Message, MetricSaid, PhaseBegan, PhaseEnded, StepsSaid
+
+
+@dataclass(slots=True)
+class _GpuUse:
+    job_us: int = 0
+    all_us: int = 0
+
+
+class Recorder:
+    """Keeps the streams of one run and writes every observation once.
+
+    A gap that lasts over several looks becomes one event: it is written when it begins, and its
+    end when the device answers again or the run ends.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._streams: dict[str, int] = {}
+        self._open_gaps: dict[str, Gap] = {}
+        self._gpu_use: dict[str, _GpuUse] = {}
+        self._phases: dict[tuple[int, int], int] = {}
+        self._depth: dict[int, int] = {}
+        self.devices: dict[str, Device] = {}
+
+    def add_devices(self, devices: Iterable[Device], opened_mono_ns: int) -> None:
+        """Open a stream for every device that has none yet."""
+        for device in devices:
+            if device.key not in self._streams:
+                self._streams[device.key] = self._journal.add_stream(device, opened_mono_ns)
+                self.devices[device.key] = device
+
+    def record(self, observations: Iterable[Observation], job_pids: frozenset[int]) -> None:
+        """Write readings, gaps and process shares."""
+        for observation in observations:
+            if observation.device not in self._streams:
+                continue
+            if isinstance(observation, Reading):
+                self._close_gap(observation.device, observation.t_mono_ns)
+                self._journal.sample(self._streams[observation.device], observation)
+            elif isinstance(observation, Gap):
+                self._gap(observation)
+            else:
+                self._gpu(observation, job_pids)
+
+    def disagreement(self, found: Disagreement) -> None:
+        """Write that a counter and a power sensor of one device do not agree."""
+        self._journal.event(
+            "disagreement",
+            "counter_vs_power",
+            since_mono_ns=found.since_mono_ns,
+            t_mono_ns=found.t_mono_ns,
+            detail=(
+                f"{found.device}: counter {found.counter_uj / 1e6:.1f} J,"
+                f" integrated power {found.integral_uj / 1e6:.1f} J (ratio {found.ratio:.2f})"
+            ),
+            handle=self._streams.get(found.device),
+        )
+
+    def say(self, messages: Iterable[Message]) -> None:
+        """Write what the job told about itself."""
+        for message in messages:
+            if isinstance(message, PhaseBegan):
+                self._phase_began(message)
+            elif isinstance(message, PhaseEnded):
+                self._phase_ended(message)
+            elif isinstance(message, MetricSaid):
+                self._journal.metric(message.pid, message.t_mono_ns, message.name, message.value)
+            elif isinstance(message, StepsSaid):
+                self._journal.step(message.pid, message.t_mono_ns, message.steps)
+
+    def close(self, t_mono_ns: int) -> None:
+        """The run is over: gaps that are still open end here. Phases stay as the job left them."""
+        for key in list(self._open_gaps):
+            self._close_gap(key, t_mono_ns)
+
+    def _gap(self, gap: Gap) -> None:
+        before = self._open_gaps.get(gap.device)
+        if before is not None and before.cause == gap.cause:
+            missing = before.recoverable and gap.recoverable
+            self._open_gaps[gap.device] = replace(
+                before, t_mono_ns=gap.t_mono_ns, recoverable=missing
+            )
+            return
+        if before is not None:
+            self._close_gap(gap.device, gap.since_mono_ns)
+        self._open_gaps[gap.device] = gap
+        self._write_gap(gap, "gap")
+
+    def _close_gap(self, key: str, t_mono_ns: int) -> None:
+        gap = self._open_gaps.pop(key, None)
+        if gap is not None:
+            self._write_gap(replace(gap, t_mono_ns=t_mono_ns), "gap_end")
+
+    def _write_gap(self, gap: Gap, kind: str) -> None:
+        self._journal.event(
+            kind,
+            gap.cause,
+            since_mono_ns=gap.since_mono_ns,
+            t_mono_ns=gap.t_mono_ns,
+            detail=f"{gap.device}: {gap.detail}" if gap.detail else gap.device,
+            handle=self._streams.get(gap.device),
+            energy_missing=not gap.recoverable,
+        )
+
+    def _gpu(self, seen: ProcessUtilization, job_pids: frozenset[int]) -> None:
+        use = self._gpu_use.setdefault(seen.device, _GpuUse())
+        window_us = max(0, seen.t_mono_ns - seen.since_mono_ns) // 1000
+        for pid, share in seen.share_by_pid.items():
+            busy_us = round(share * window_us)
+            use.all_us += busy_us
+            if pid in job_pids:
+                use.job_us += busy_us
+        self._journal.gpu_usage(self._streams[seen.device], seen.t_mono_ns, use.job_us, use.all_us)
+
+    def _phase_began(self, message: PhaseBegan) -> None:
+        depth = self._depth.get(message.pid, 0)
+        self._depth[message.pid] = depth + 1
+        self._phases[message.pid, message.token] = self._journal.phase_began(
+            message.pid, message.name, message.token, number=message.number, depth=depth
+        )
+
+    def _phase_ended(self, message: PhaseEnded) -> None:
+        handle = self._phases.pop((message.pid, message.token), None)
+        if handle is not None:
+            self._depth[message.pid] = max(0, self._depth.get(message.pid, 1) - 1)
+            self._journal.phase_ended(handle, message.t_mono_ns)

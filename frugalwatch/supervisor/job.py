@@ -1,0 +1,109 @@
+"""Start the job, once, exactly as a shell would have started it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+NOT_EXECUTABLE = 126
+NOT_FOUND = 127
+
+
+@dataclass(frozen=True, slots=True)
+class StartedJob:
+    """A job that is running. Times were taken just before the fork."""
+
+    pid: int
+    started_mono_ns: int
+    started_utc_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExecFailure:
+    """The command could not be started; `exit_code` is 126 or 127, as `env` and `time` give it."""
+
+    exit_code: int
+    message: str
+
+
+def start_job(
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    before_exec: Callable[[], None] | None = None,
+) -> StartedJob | ExecFailure:
+    """Fork and exec `argv`; returns once the exec has succeeded or failed.
+
+    The child keeps the process group, the working folder, the umask and every inherited file
+    descriptor. Signals that this process blocked are unblocked again, and those that Python
+    ignores for itself (SIGPIPE, SIGXFSZ) get their default action back. `before_exec` runs in the
+    child (to join a cgroup); its failure is ignored, since the job comes first.
+    """
+    report, announce = os.pipe()  # both close on exec: end of file means that exec succeeded
+    started_mono_ns = time.monotonic_ns()
+    started_utc_ns = time.time_ns()
+    pid = os.fork()
+    if pid == 0:
+        _become(argv, environment, before_exec, announce)
+    os.close(announce)
+    answer = os.read(report, 16)
+    os.close(report)
+    if answer:
+        os.waitpid(pid, 0)
+        return _failure(argv[0], int(answer))
+    return StartedJob(pid, started_mono_ns, started_utc_ns)
+
+
+def _become(
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    before_exec: Callable[[], None] | None,
+    announce: int,
+) -> NoReturn:
+    """In the child: turn into the job, or say through `announce` why not. Never returns."""
+    error = errno.ENOENT
+    try:
+        if before_exec is not None:
+            before_exec()
+        for number in (signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        error = _exec(argv, environment)
+    except OSError as problem:
+        error = problem.errno or errno.ENOENT
+    except ValueError:  # an embedded null byte
+        error = errno.EINVAL
+    finally:
+        os.write(announce, str(error).encode())
+        os._exit(NOT_FOUND)
+
+
+def _exec(argv: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Try every folder of PATH as execvp(3) does; returns the errno that explains the failure."""
+    name = argv[0]
+    if "/" in name:
+        candidates = [name]
+    else:
+        path = environment.get("PATH", os.defpath)
+        candidates = [os.path.join(folder or ".", name) for folder in path.split(os.pathsep)]
+    found_but = 0
+    for candidate in candidates:
+        try:
+            os.execve(candidate, list(argv), environment)
+        except OSError as problem:
+            if problem.errno == errno.ENOEXEC:  # a script without `#!`: execvp(3) gives it to sh
+                os.execve("/bin/sh", ["sh", candidate, *argv[1:]], environment)
+            if problem.errno not in (errno.ENOENT, errno.ENOTDIR):
+                found_but = found_but or problem.errno or errno.EACCES
+    return found_but or errno.ENOENT
+
+
+def _failure(name: str, error: int) -> ExecFailure:
+    if error in (errno.ENOENT, errno.ENOTDIR):
+        return ExecFailure(NOT_FOUND, f"{name}: command not found")
+    return ExecFailure(NOT_EXECUTABLE, f"{name}: cannot be executed: {os.strerror(error)}")

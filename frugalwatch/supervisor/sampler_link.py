@@ -1,0 +1,148 @@
+"""The supervisor's end of its sampler: fork one, replace one that died, hear its result."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import select
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from frugalwatch.sampler.context import RunContext
+from frugalwatch.sampler.process import become_sampler
+
+_RESTARTS = 8
+_BACKOFF_S = (0.0, 0.1, 0.5, 2.0)
+
+
+@dataclass(frozen=True, slots=True)
+class JobEnd:
+    """How the job ended, as its supervisor saw it."""
+
+    ended_mono_ns: int
+    exit_code: int
+    exit_signal: int | None
+    cpu_us: int
+    cpu_method: str  # cgroup, tree, tree-lower-bound
+    processes_left: int
+
+
+class SamplerLink:
+    """One sampler process at a time, and the two pipes that lead to it."""
+
+    def __init__(self, context: RunContext, inherited: frozenset[int]) -> None:
+        self._context = context
+        self._inherited = inherited
+        self._control = -1
+        self._result = -1
+        self._deaths = 0
+        self._restart_at = 0.0
+        self.pid: int | None = None
+
+    def start(self) -> None:
+        """Fork a sampler. On failure (no memory, process limit) the job goes on without one."""
+        control_read, self._control = os.pipe()
+        self._result, result_write = os.pipe()
+        gc.freeze()  # keeps the collector from touching, and so copying, pages that are shared
+        try:
+            pid = os.fork()
+        except OSError:
+            pid = -1
+        if pid == 0:
+            os.close(self._control)
+            os.close(self._result)
+            become_sampler(
+                self._context,
+                control=control_read,
+                result=result_write,
+                inherited=self._inherited,
+                replaces=self._deaths,
+            )
+        os.close(control_read)
+        os.close(result_write)
+        self.pid = pid if pid > 0 else None
+
+    def died(self) -> None:
+        """The sampler was reaped: plan a replacement, with a pause that grows."""
+        os.close(self._control)
+        os.close(self._result)
+        self.pid = None
+        self._deaths += 1
+        pause = _BACKOFF_S[min(self._deaths - 1, len(_BACKOFF_S) - 1)]
+        self._restart_at = time.monotonic() + pause
+
+    @property
+    def restart_in_s(self) -> float | None:
+        """Seconds until a replacement is due; None if none is."""
+        if self.pid is not None or self._deaths > _RESTARTS:
+            return None
+        return max(0.0, self._restart_at - time.monotonic())
+
+    @property
+    def deaths(self) -> int:
+        """How many samplers of this run have died."""
+        return self._deaths
+
+    def drain_signals(self) -> None:
+        """Ask the sampler to forget the signals that it has pending."""
+        self._send({"drain": True})
+
+    def finish(
+        self, end: JobEnd, *, patience_s: float, interrupted: Callable[[], bool]
+    ) -> dict[str, object] | None:
+        """Tell the sampler that the job is over and wait for its result.
+
+        Returns what the sampler answered, or None if it did not answer in time, died twice, or
+        the person at the terminal did not want to wait.
+        """
+        deadline = time.monotonic() + patience_s
+        for _ in range(2):
+            if self.pid is None:
+                self.start()
+            self._send(
+                {
+                    "end": {
+                        "ended_mono_ns": end.ended_mono_ns,
+                        "exit_code": end.exit_code,
+                        "exit_signal": end.exit_signal,
+                        "cpu_us": end.cpu_us,
+                        "cpu_method": end.cpu_method,
+                        "processes_left": end.processes_left,
+                    }
+                }
+            )
+            data = self._receive(deadline, interrupted)
+            if data:
+                answer: dict[str, object] = json.loads(data)
+                return answer
+            if data is None:  # too late, or not wanted
+                return None
+            if self.pid is not None:
+                os.waitpid(self.pid, 0)
+            self.died()
+        return None
+
+    def _receive(self, deadline: float, interrupted: Callable[[], bool]) -> bytes | None:
+        """All bytes up to end of file; empty if the sampler died, None if it took too long."""
+        data = b""
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0 or interrupted():
+                return None
+            ready, _, _ = select.select([self._result], [], [], min(left, 0.1))
+            if not ready:
+                continue
+            chunk = os.read(self._result, 1 << 16)
+            if not chunk:
+                return data if data.endswith(b"\n") else b""
+            data += chunk
+
+    def _send(self, message: dict[str, object]) -> None:
+        if self.pid is None:
+            return
+        try:
+            os.write(self._control, json.dumps(message).encode() + b"\n")
+        except OSError:  # it died; the next wait will say so
+            return
