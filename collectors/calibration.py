@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from collectors.band import Band
 from collectors.base import Boundary, Domain
 from collectors.cpu_model import CpuPowerModel
-from collectors.cpu_table import Band
 
 # Bounds as factors on a figure. Judgements, not measurements; docs/explanation/modelled-energy.md
 # gives the reasons.
@@ -105,7 +105,14 @@ def _told_model(model: CpuPowerModel, told: ToldPower) -> CpuPowerModel:
         return model
     # Low never above high at either end, so that energy never falls while the load rises.
     full = Band(full.value, max(full.low, idle.low), max(full.high, idle.high))
-    return replace(model, idle_w=idle, full_w=full, source=f"{source} (wall meter)", note="")
+    return replace(
+        model,
+        idle_w=idle,
+        full_w=full,
+        source=f"{source} (wall meter)",
+        note="",
+        idle_origin="calibration",
+    )
 
 
 def _workload_model(model: CpuPowerModel, measured: WorkloadCalibration) -> CpuPowerModel:
@@ -125,6 +132,7 @@ def _workload_model(model: CpuPowerModel, measured: WorkloadCalibration) -> CpuP
         encloses=measured.encloses,
         source=f"model: {len(watts)} kinds of work measured on {measured.cpu} (imported)",
         note="fans, power supply and the rest of the server are not inside",
+        idle_origin="calibration",
     )
 
 

@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from collectors.band import Band
 from collectors.base import Boundary, Device, Domain, Gap, GapCause, Observation, Probe, Reading
 from collectors.cpu_identity import CpuIdentity, read_cpu_identity
-from collectors.cpu_table import Band, ThreadPower, thread_power
+from collectors.cpu_table import ThreadPower, thread_power
 from collectors.cpu_time import BusySource, busy_source, format_cpu_list
 from collectors.host import Host
 from collectors.limits import Limits, read_limits
@@ -43,6 +44,7 @@ class CpuPowerModel:
     encloses: tuple[Domain, ...]
     source: str
     note: str = ""
+    idle_origin: Literal["model", "calibration"] = "model"
 
     @property
     def active_w(self) -> Band:
@@ -173,6 +175,10 @@ class CpuModelCollector:
             boundary=model.boundary,
             source=model.source,
             encloses=model.encloses,
+            idle_w=model.idle_w.value,
+            idle_low_w=model.idle_w.low,
+            idle_high_w=model.idle_w.high,
+            idle_origin=model.idle_origin,
             note=model.note,
         )
 

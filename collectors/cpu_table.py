@@ -11,6 +11,7 @@ import os
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from collectors.band import Band
 from collectors.cpu_identity import CpuIdentity
 
 Match: TypeAlias = Literal["server", "nearest", "far", "client", "none"]
@@ -25,19 +26,6 @@ _BAND: dict[str, tuple[float, float]] = {
 _FEW_RECORDS = 5  # with fewer, percentiles say nothing
 _AMX_KEYS = ("Sapphire Rapids", "Emerald Rapids", "Granite Rapids")
 _CLIENT_NAMES = ("Core(TM)", "Ryzen", "Threadripper", "Pentium", "Celeron")
-
-
-@dataclass(frozen=True, slots=True)
-class Band:
-    """A figure with its bounds, in whatever unit its name says."""
-
-    value: float
-    low: float
-    high: float
-
-    def times(self, factor: float) -> Band:
-        """Everything multiplied by a positive factor."""
-        return Band(self.value * factor, self.low * factor, self.high * factor)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from collectors.band import Band
 from collectors.base import Device, Observation, Probe, Reading
 from collectors.host import Host
 from collectors.limits import Limits, read_limits
@@ -59,9 +60,9 @@ class RamModelCollector:
         self._opened_ns: int | None = None
         self._watts = 0.0
 
-    def idle_power_w(self) -> float:
+    def idle_power_w(self) -> Band:
         """Modelled watts; the model knows no load, so idle is all there is. 0 before `probe()`."""
-        return self._watts
+        return Band(self._watts, self._watts * BAND[0], self._watts * BAND[1])
 
     def probe(self) -> Probe:
         """The model's device, or why the amount of memory is unknown."""
@@ -91,6 +92,10 @@ class RamModelCollector:
                 f"model: {W_PER_GB:.3f} W/GB, the middle of {BOAVIZTA_W_PER_GB} (Boavizta)"
                 f" and {CLOUD_CARBON_FOOTPRINT_W_PER_GB} (Cloud Carbon Footprint)"
             ),
+            idle_w=self._watts,
+            idle_low_w=self._watts * BAND[0],
+            idle_high_w=self._watts * BAND[1],
+            idle_origin="model",
             note=note,
         )
         return Probe(self.name, devices=(device,))

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from collectors.band import Band
 from collectors.cpu_identity import CpuIdentity
 from collectors.cpu_model import CpuPowerModel
-from collectors.cpu_table import Band
 
 _FILE = "codecarbon/data/hardware/cpu_power.csv"
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from collectors.band import Band
 from collectors.base import Collector, Gap, Reading, Resumable
 from collectors.calibration import Calibration, ToldPower
 from collectors.cpu_model import (
@@ -16,7 +17,6 @@ from collectors.cpu_model import (
     CpuPowerModel,
     cpu_model_collector,
 )
-from collectors.cpu_table import Band
 from collectors.host import Host
 from tests.support.machine_tree import (
     ICE_LAKE_SP,
@@ -73,6 +73,10 @@ def test_the_device_says_that_it_is_a_model_of_the_whole_server(tree: MachineTre
         "model: Ice Lake-SP, 0.76-3.88 W per hardware thread (SPECpower, server AC)"
     )
     assert "bounds x0.5 to x2" in device.note
+    assert device.idle_w == pytest.approx(4 * IDLE_W)
+    assert device.idle_low_w == pytest.approx(2 * IDLE_W)
+    assert device.idle_high_w == pytest.approx(8 * IDLE_W)
+    assert device.idle_origin == "model"
 
 
 def test_a_container_of_4_of_64_threads_is_charged_for_4(tmp_path: Path) -> None:

@@ -66,6 +66,7 @@ def test_v2_docker_without_namespace_mounts_its_own_folder_as_the_root(tree: Mac
 def test_a_path_outside_the_namespace_means_the_mount_point(tree: MachineTree) -> None:
     tree.cgroup_v2(cpu__max="300000 100000\n")
     tree.write("proc/self/cgroup", "0::/../../elsewhere\n")
+    tree.write("sys/elsewhere/cpu.max", "100000 100000\n")  # what a naive join would find
     assert read_limits(tree.host, 64).cpus == 3.0
 
 

@@ -74,7 +74,7 @@ def test_a_memory_limit_is_respected_and_said(tree: MachineTree) -> None:
     (device,) = collector.probe().devices
     assert "covers the memory limit, 8 GB of 64" in device.note
     assert (device.origin, device.boundary, device.domain) == ("estimated", "board", "ram")
-    assert collector.idle_power_w() == pytest.approx(0.338 * 8)
+    assert collector.idle_power_w().value == pytest.approx(0.338 * 8)
 
 
 def test_unknown_memory_is_no_device_and_no_zero(tmp_path: Path) -> None:

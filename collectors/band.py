@@ -1,0 +1,18 @@
+"""A figure of a model, which never comes without its bounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """A figure with its bounds, in whatever unit its name says."""
+
+    value: float
+    low: float
+    high: float
+
+    def times(self, factor: float) -> Band:
+        """Everything multiplied by a positive factor."""
+        return Band(self.value * factor, self.low * factor, self.high * factor)
