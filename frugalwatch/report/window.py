@@ -181,7 +181,8 @@ def _highest_power(connection: sqlite3.Connection, stream: StreamInfo) -> float:
         return stream.power_limit_w / 1e3
     peak = connection.execute(
         "SELECT max((energy_uj - before) * 1.0 / (t_mono_ns - t))"
-        " FROM (SELECT energy_uj, t_mono_ns, lag(energy_uj) OVER w AS before, lag(t_mono_ns) OVER w AS t FROM sample"
+        " FROM (SELECT energy_uj, t_mono_ns, lag(energy_uj) OVER w AS before,"
+        " lag(t_mono_ns) OVER w AS t FROM sample"
         " WHERE stream_id = ? WINDOW w AS (ORDER BY t_mono_ns))",
         (stream.stream_id,),
     ).fetchone()[0]

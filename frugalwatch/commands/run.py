@@ -1,0 +1,110 @@
+"""`frugalwatch run -- COMMAND`: run a job, unharmed and unchanged, and say what it used."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from frugalwatch.config.load import load
+
+# Our own failure, where --strict asks to be told; never used for the job's.
+_STRICT_FAILURE = 125
+
+
+@click.command(
+    context_settings={"allow_interspersed_args": False, "help_option_names": ["-h", "--help"]}
+)
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.option("--interval", "interval_s", type=float, help="Seconds between two looks (1).")
+@click.option("--zone", help="Where the electricity comes from: FR, US-CA, WORLD.")
+@click.option("--cloud-region", help="A cloud region instead of a zone: aws:eu-west-3.")
+@click.option("--pue", type=float, help="Facility energy over IT energy (1).")
+@click.option("--price", "price_per_kwh", type=float, help="Price of a kWh.")
+@click.option("--currency", help="Its currency (EUR).")
+@click.option(
+    "--summary",
+    type=click.Choice(["auto", "block", "line", "none"]),
+    help="Block on a terminal, line in a pipe (auto).",
+)
+@click.option("-q", "--quiet", is_flag=True, help="No summary and no warnings.")
+@click.option("--json", "json_target", metavar="FILE", help="Write the run object; - is stdout.")
+@click.option("--ledger", metavar="FILE", help="Record in this database.")
+@click.option("--no-hook", is_flag=True, help="Leave the job's environment exactly as it is.")
+@click.option("--no-cgroup", is_flag=True, help="Make no control group for the job.")
+@click.option("--cpu-model", type=click.Choice(["table", "codecarbon"]), help="CPU power model.")
+@click.option("--source-off", multiple=True, help="Do not use this power source (repeatable).")
+@click.option("--wait-descendants", is_flag=True, help="Wait for what the job leaves running.")
+@click.option("--strict", is_flag=True, help="Exit 125 if the job ran but was not measured.")
+def command(  # noqa: PLR0917 - click passes every option by its name
+    command: tuple[str, ...],
+    quiet: bool,
+    json_target: str | None,
+    no_hook: bool,
+    no_cgroup: bool,
+    source_off: tuple[str, ...],
+    wait_descendants: bool,
+    strict: bool,
+    **settings: object,
+) -> int:
+    """Run COMMAND and measure its energy and carbon.
+
+    \b
+    frugalwatch run -- python train.py --epochs 10
+    frugalwatch run --zone FR --json run.json -- ./job.sh
+
+    The job gets its input, output, terminal, signals and environment as without us, and its exit
+    status is ours: 128+N for signal N, 127 not found, 126 not executable.
+    """
+    argv = command[1:] if command[0] == "--" else command
+    if not argv:
+        raise click.UsageError("no command given")
+    chosen: dict[str, object] = {**settings}
+    if no_hook:
+        chosen["hook"] = False
+    if no_cgroup:
+        chosen["cgroup"] = "off"
+    if source_off:
+        chosen["sources_off"] = ",".join(source_off)
+    cwd = _cwd()
+    loaded = load(chosen, cwd=cwd, environ=os.environ)
+    problems = [p for p in loaded.problems if p.file == "command line"]
+    if problems:  # typed just now: better to say so than to run with something else
+        raise click.UsageError("; ".join(str(p) for p in problems))
+
+    from frugalwatch.ledger.paths import ledger_path
+    from frugalwatch.supervisor.supervise import Request, supervise
+
+    warnings = tuple(f"configuration: {problem}" for problem in loaded.problems)
+    outcome = supervise(
+        Request(
+            argv=argv,
+            cwd=cwd,
+            environment=dict(os.environ),
+            settings=loaded.settings,
+            ledger_path=ledger_path(loaded.settings, os.environ),
+            warnings=warnings,
+            wait_descendants=wait_descendants,
+        )
+    )
+    from frugalwatch.report.at_exit import report_outcome
+
+    measured = report_outcome(
+        outcome,
+        style=loaded.settings.summary,
+        quiet=quiet,
+        json_target=json_target,
+        environ=os.environ,
+    )
+    if strict and outcome.end is not None and not measured:
+        return _STRICT_FAILURE
+    sys.stdout.flush()
+    return outcome.exit_code
+
+
+def _cwd() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # the folder was removed; the job may still want to run
+        return os.environ.get("PWD", "/")
