@@ -94,14 +94,17 @@ class NvidiaCollector:
     # -- for the reader process (`isolated_worker`) ----------------------------------------------
 
     def background_interval_s(self) -> float | None:
-        """Seconds until the next power sample is due; None if every GPU has a counter."""
-        wanted = [gpu.poll_interval_s() for gpu in self._gpus.values()]
-        return min((one for one in wanted if one is not None), default=None)
+        """Seconds until the next look between two reads is due; None if none is wanted."""
+        due_ns = [due for gpu in self._gpus.values() if (due := gpu.due_ns()) is not None]
+        return max(0.0, (min(due_ns) - self._host.clock_ns()) / _NS) if due_ns else None
 
     def background(self) -> None:
-        """Take a power sample of every GPU that has no energy counter."""
+        """Look at every GPU for which that is due."""
+        now_ns = self._host.clock_ns()
         for gpu in self._gpus.values():
-            gpu.poll()
+            due_ns = gpu.due_ns()
+            if due_ns is not None and due_ns <= now_ns:
+                gpu.poll()
 
     def state(self) -> object:
         """By device key, what the meters need to go on in another process."""

@@ -10,7 +10,7 @@ from typing import Any, Final
 from collectors.base import Device, Gap, GapCause, Observation, Reading
 from collectors.disagreement import Disagreement
 from collectors.nvidia_meter import COUNTER_TICK_S, CounterMeter, Meter, PowerMeter
-from collectors.nvidia_power import DEFAULT_TICK_S, find_power_sensor
+from collectors.nvidia_power import find_power_sensor
 from collectors.nvidia_processes import ProcessWatch
 
 _NS: Final = 1_000_000_000
@@ -75,18 +75,14 @@ class Gpu:
             observations.append(shares)
         return observations, look.disagreement
 
-    def poll(self) -> None:
-        """A power sample between two looks, for a card without a counter."""
-        if isinstance(self.meter, PowerMeter) and self._retry_at_ns is None:
-            # The next look meets the same error and reports it.
-            with contextlib.suppress(self._nvml.NVMLError):
-                self.meter.poll()
+    def due_ns(self) -> int | None:
+        """When `poll()` is wanted, CLOCK_MONOTONIC; None: not at all."""
+        return self.meter.due_ns() if self.last_error == 0 else None
 
-    def poll_interval_s(self) -> float | None:
-        """Seconds until `poll()` is wanted; None: it is not."""
-        if isinstance(self.meter, PowerMeter) and self._retry_at_ns is None:
-            return self.meter.interval_s()
-        return None
+    def poll(self) -> None:
+        """Look at the hardware between two looks. The next look meets the same error, if any."""
+        with contextlib.suppress(self._nvml.NVMLError):
+            self.meter.poll()
 
     def _failed(self, code: int) -> Gap:
         self.last_error = code
@@ -150,7 +146,8 @@ def open_gpu(nvml: Any, handle: Any, clock_ns: Callable[[], int]) -> Gpu | str:
             device.key, nvml, handle, power=sensor, limit_w=limit_w, clock_ns=clock_ns
         )
     elif sensor is not None:
-        device = replace(device, origin="derived", source=sensor.description, tick_s=DEFAULT_TICK_S)
+        tick_s = sensor.character.tick_s
+        device = replace(device, origin="derived", source=sensor.description, tick_s=tick_s)
         meter = PowerMeter(device.key, nvml, sensor, clock_ns)
     else:
         return f"{name} has neither an energy counter nor a power reading"

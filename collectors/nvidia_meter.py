@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -9,7 +10,8 @@ from typing import Any, Final, Protocol
 from collectors.base import Gap, Observation, Reading
 from collectors.disagreement import CrossCheck, Disagreement
 from collectors.integrate import Integral, PowerIntegrator
-from collectors.nvidia_power import DEFAULT_TICK_S, PollPace, PowerSensor, cpu_seconds
+from collectors.nvidia_power import PollPace, PowerSensor, cpu_seconds
+from collectors.nvidia_tick import TickPhase
 
 _NS: Final = 1_000_000_000
 COUNTER_TICK_S: Final = 0.1  # the driver renews the counter every 100 ms
@@ -26,7 +28,7 @@ class Look:
 
 
 class Meter(Protocol):
-    """Energy of one GPU since the first look. `look()` raises the binding's NVMLError."""
+    """Energy of one GPU since the first look. `look()` and `poll()` raise NVMLError."""
 
     @property
     def last_ns(self) -> int | None:
@@ -35,6 +37,14 @@ class Meter(Protocol):
 
     def look(self) -> Look:
         """Read the hardware once."""
+        ...
+
+    def due_ns(self) -> int | None:
+        """When `poll()` is wanted, CLOCK_MONOTONIC; None: not at all."""
+        ...
+
+    def poll(self) -> None:
+        """Look at the hardware between two looks."""
         ...
 
     def missed(self) -> None:
@@ -53,8 +63,9 @@ class Meter(Protocol):
 class CounterMeter:
     """Milli-joules since the driver was loaded (64 bits, so it cannot wrap; going back is a reset).
 
-    The counter stands still for up to one tick and then jumps, so the energy of one tick is in
-    doubt at the zero (it may belong to the time before) and now (it may not be counted yet).
+    The counter stands still for a tick and then jumps. Where the instants of its steps are known
+    (`TickPhase`), the energy since the last one is added at the present power; the bounds leave the
+    whole of it in doubt, at the zero and now.
     """
 
     def __init__(
@@ -74,10 +85,14 @@ class CounterMeter:
         self._guess_w = limit_w or _UNKNOWN_POWER_W
         self._clock_ns = clock_ns
         self._check = CrossCheck(device)
+        self._phase = TickPhase()
         self._last_raw_mj: int | None = None
         self._last_ns: int | None = None
-        self._last_w = 0.0
+        self._last_w: float | None = None
+        self._zero_w: float | None = None  # power at the zero
         self._total_mj = 0
+        self._told_uj = 0
+        self._ahead_uj = 0  # energy before the zero that the counter shows after it
         self._start_doubt_uj = 0
 
     @property
@@ -85,29 +100,36 @@ class CounterMeter:
         """Instant of the last good look."""
         return self._last_ns
 
+    def due_ns(self) -> int | None:
+        """When a look for the phase of the counter's steps is wanted."""
+        return self._phase.due_ns()
+
+    def poll(self) -> None:
+        """Look at the counter for the phase of its steps. Raises NVMLError."""
+        t_ns, _, raw_mj = self._read()
+        self._phase.seen(t_ns, raw_mj)
+
     def look(self) -> Look:
         """Read counter and power once. Raises NVMLError if the counter cannot be read."""
-        before_ns = self._clock_ns()
-        raw_mj = int(self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle))
-        after_ns = self._clock_ns()
-        t_ns = (before_ns + after_ns) // 2
+        wait_ns = self._phase.settle_ns(self._clock_ns())
+        if wait_ns:
+            time.sleep(wait_ns / _NS)
+        t_ns, took_ns, raw_mj = self._read()
+        self._phase.seen(t_ns, raw_mj)
         power_w = self._read_power()
-        if self._last_raw_mj is None:
-            # The zero: the tick under way belongs partly to the time before us.
-            self._start_doubt_uj = self._doubt_uj(power_w, before_ns, after_ns)
-            self._note(t_ns, raw_mj, power_w)
+        last_raw_mj, last_ns, last_w = self._last_raw_mj, self._last_ns, self._last_w
+        self._last_raw_mj, self._last_ns = raw_mj, t_ns
+        if power_w is not None:
+            self._last_w = power_w
+        if last_raw_mj is None or last_ns is None:
+            self._begin(power_w)
             self._compare(t_ns, power_w)
             return Look([Reading(self._device, t_ns, 0, 0, 0, power_w)], power_w)
-        if raw_mj < self._last_raw_mj:
-            gap = self._reset(t_ns, raw_mj)
-            self._note(t_ns, raw_mj, power_w)
-            return Look([gap], power_w)
-        self._total_mj += raw_mj - self._last_raw_mj
-        doubt_uj = self._doubt_uj(power_w, before_ns, after_ns)
-        self._note(t_ns, raw_mj, power_w)
-        energy_uj = self._total_mj * 1000
-        low_uj = max(0, energy_uj - self._start_doubt_uj)
-        reading = Reading(self._device, t_ns, energy_uj, low_uj, energy_uj + doubt_uj, power_w)
+        if raw_mj < last_raw_mj:
+            return Look([self._reset(t_ns, last_ns, last_raw_mj)], power_w)
+        self._total_mj += raw_mj - last_raw_mj
+        highest_w = max((w for w in (power_w, last_w) if w is not None), default=self._guess_w)
+        reading = self._reading(t_ns, took_ns, power_w, highest_w)
         return Look([reading], power_w, self._compare(t_ns, power_w))
 
     def missed(self) -> None:
@@ -115,22 +137,30 @@ class CounterMeter:
         self._check.restart()
 
     def state(self) -> tuple[Any, ...]:
-        """Last raw counter, energy so far, doubt about the zero, instant."""
-        return ("counter", self._last_raw_mj, self._total_mj, self._start_doubt_uj, self._last_ns)
+        """Last raw counter, energy so far, what was told, doubt about the zero, instant."""
+        return (
+            "counter",
+            self._last_raw_mj,
+            self._total_mj,
+            self._told_uj,
+            self._ahead_uj,
+            self._start_doubt_uj,
+            self._last_ns,
+        )
 
     def resume(self, state: tuple[Any, ...]) -> None:
         """Continue from a predecessor's raw counter: what was spent meanwhile is in the counter."""
-        if state[0] == "counter" and state[1] is not None:
-            _, self._last_raw_mj, self._total_mj, self._start_doubt_uj, self._last_ns = state
+        if state[0] != "counter" or state[1] is None:
+            return
+        _, self._last_raw_mj, self._total_mj, self._told_uj = state[:4]
+        self._ahead_uj, self._start_doubt_uj, self._last_ns = state[4:]
 
-    def _reset(self, t_ns: int, raw_mj: int) -> Gap:
-        assert self._last_ns is not None
-        self._check.restart()
-        # What was spent between the last look and the reset, and since, is not in the figure.
-        detail = f"the energy counter went back from {self._last_raw_mj} to {raw_mj} mJ"
-        # The new zero has a tick in doubt of its own.
-        self._start_doubt_uj += round(self._guess(self._last_w or None) * COUNTER_TICK_S * 1e6)
-        return Gap(self._device, t_ns, self._last_ns, "reset", detail)
+    def _read(self) -> tuple[int, int, int]:
+        """Instant, nanoseconds that the call took, and milli-joules."""
+        before_ns = self._clock_ns()
+        raw_mj = int(self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle))
+        after_ns = self._clock_ns()
+        return (before_ns + after_ns) // 2, after_ns - before_ns, raw_mj
 
     def _read_power(self) -> float | None:
         if self._power is None:
@@ -138,21 +168,42 @@ class CounterMeter:
         try:
             return self._power.read_w()
         except self._nvml.NVMLError:
-            return None  # only the display and the width of the bounds depend on it
+            return None  # only the display, the tick under way and the bounds depend on it
 
-    def _guess(self, power_w: float | None) -> float:
-        return max(power_w, self._last_w) if power_w is not None else self._last_w or self._guess_w
+    def _begin(self, power_w: float | None) -> None:
+        self._zero_w = power_w
+        guess_w = self._guess_w if power_w is None else power_w
+        self._start_doubt_uj = round(guess_w * COUNTER_TICK_S * 1e6)
 
-    def _doubt_uj(self, power_w: float | None, before_ns: int, after_ns: int) -> int:
-        """Energy of one tick, and of half the call where the call itself took long."""
-        seconds = COUNTER_TICK_S + (after_ns - before_ns) / 2 / _NS
-        return round(self._guess(power_w) * seconds * 1e6)
+    def _reset(self, t_ns: int, last_ns: int, last_raw_mj: int) -> Gap:
+        """What was spent between the last look and now is not in the figure."""
+        self._check.restart()
+        self._phase.forget()
+        # The new zero has a tick in doubt of its own.
+        guess_w = self._guess_w if self._last_w is None else self._last_w
+        self._start_doubt_uj += round(guess_w * COUNTER_TICK_S * 1e6)
+        detail = f"the energy counter went back from {last_raw_mj} to {self._last_raw_mj} mJ"
+        return Gap(self._device, t_ns, last_ns, "reset", detail)
 
-    def _note(self, t_ns: int, raw_mj: int, power_w: float | None) -> None:
-        self._last_ns = t_ns
-        self._last_raw_mj = raw_mj
-        if power_w is not None:
-            self._last_w = power_w
+    def _reading(self, t_ns: int, took_ns: int, power_w: float | None, highest_w: float) -> Reading:
+        if self._zero_w is not None and self._phase.zero_age_ns is not None:
+            self._ahead_uj = round(self._zero_w * self._phase.zero_age_ns / 1e3)
+            self._zero_w = None
+        counted_uj = self._total_mj * 1000
+        age_ns = self._phase.age_ns(t_ns)
+        behind_uj = 0 if age_ns is None or power_w is None else round(power_w * age_ns / 1e3)
+        # A step of power within the tick makes the addition too large; the figure then waits.
+        self._told_uj = max(self._told_uj, counted_uj - self._ahead_uj + behind_uj)
+        # A call that took long may have looked at any moment of it.
+        doubt_s = COUNTER_TICK_S + took_ns / 2 / _NS
+        return Reading(
+            self._device,
+            t_ns,
+            self._told_uj,
+            low_uj=min(self._told_uj, max(0, counted_uj - self._start_doubt_uj)),
+            high_uj=max(self._told_uj, counted_uj + round(highest_w * doubt_s * 1e6)),
+            power_w=power_w,
+        )
 
     def _compare(self, t_ns: int, power_w: float | None) -> Disagreement | None:
         if power_w is None:
@@ -171,8 +222,10 @@ class PowerMeter:
         self._nvml = nvml
         self._sensor = sensor
         self._clock_ns = clock_ns
-        self._integrator = PowerIntegrator(window_s=sensor.window_s, tick_s=DEFAULT_TICK_S)
-        self._pace = PollPace()
+        self._integrator = PowerIntegrator(
+            window_s=sensor.character.window_s, tick_s=sensor.character.tick_s
+        )
+        self._pace = PollPace(sensor.character.tick_s)
         self._gaps: list[Gap] = []
         self._base = Integral(0, 0, 0)  # a predecessor's figure
         self._now = Integral(0, 0, 0)
@@ -183,12 +236,16 @@ class PowerMeter:
         """Instant of the last good look."""
         return self._integrator.last_ns or self._resumed_ns
 
-    def interval_s(self) -> float:
-        """Seconds until `poll()` should be called again."""
-        return self._pace.interval_s()
+    def due_ns(self) -> int | None:
+        """When the next power sample is wanted."""
+        last_ns = self._integrator.last_ns
+        return None if last_ns is None else last_ns + int(self._pace.interval_s() * _NS)
 
-    def poll(self) -> tuple[int, float]:
-        """Take one power sample: its instant and watts. Raises NVMLError."""
+    def poll(self) -> None:
+        """Take one power sample. Raises NVMLError."""
+        self._sample()
+
+    def _sample(self) -> tuple[int, float]:
         cpu_before_s = cpu_seconds()
         before_ns = self._clock_ns()
         power_w = self._sensor.read_w()
@@ -204,7 +261,7 @@ class PowerMeter:
 
     def look(self) -> Look:
         """Take one power sample and say what has been integrated so far. Raises NVMLError."""
-        t_ns, power_w = self.poll()
+        t_ns, power_w = self._sample()
         gaps, self._gaps = self._gaps, []
         total = self._total()
         reading = Reading(self._device, t_ns, total.energy_uj, total.low_uj, total.high_uj, power_w)

@@ -13,11 +13,9 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final
 
-_AVERAGE_WINDOW_S: Final = 1.0
 _AVERAGING_SINCE_DRIVER: Final = 530
 _GA100_DEVICE_IDS: Final = range(0x2080, 0x2100)  # A100, A30, A800, CMP 170HX
 
-DEFAULT_TICK_S: Final = 0.1  # most cards renew their power every 100 ms; Pascal every 20 ms
 _FAST_POLL_S: Final = 0.02
 _LEARNING_POLLS: Final = 250
 _CHANGES_WANTED: Final = 12
@@ -25,19 +23,35 @@ _CPU_SHARE: Final = 0.01  # of a core, at most, spent on background polling
 
 
 @dataclass(frozen=True, slots=True)
+class Character:
+    """A reading is the mean over `window_s` and is renewed every `tick_s` (table 2 ibidem)."""
+
+    window_s: float
+    tick_s: float
+
+
+_AVERAGE: Final = Character(window_s=1.0, tick_s=0.1)
+_UP_TO_PASCAL: Final = Character(window_s=0.01, tick_s=0.02)
+_DATA_CENTRE: Final = Character(window_s=0.025, tick_s=0.1)  # GA100, Hopper and newer
+_OTHER: Final = Character(window_s=0.1, tick_s=0.1)  # Turing, GeForce Ampere
+
+
+@dataclass(frozen=True, slots=True)
 class PowerSensor:
-    """A card's power reading: which call gives it, over what window it is averaged (0: none)."""
+    """A card's power reading: which call gives it and what it means."""
 
     # The pynvml module (untyped) or a stand-in, and its opaque handle.
     nvml: Any
     handle: Any
     instant_field: bool
-    window_s: float
+    character: Character
 
     @property
     def description(self) -> str:
         """For `Device.source`."""
-        return "NVML power, 1 s average" if self.window_s else "NVML power, instantaneous"
+        if self.character is _AVERAGE:
+            return "NVML power, 1 s average"
+        return "NVML power, instantaneous"
 
     def read_w(self) -> float:
         """Watts. Raises the binding's NVMLError."""
@@ -50,16 +64,17 @@ def find_power_sensor(nvml: Any, handle: Any) -> PowerSensor | None:
     """The card's best power reading, or None if it has none."""
     try:
         _instant_mw(nvml, handle)
-        return PowerSensor(nvml, handle, instant_field=True, window_s=0.0)
+        character = _character(nvml, handle, instant_field=True)
+        return PowerSensor(nvml, handle, instant_field=True, character=character)
     except nvml.NVMLError:
         pass
     try:
         nvml.nvmlDeviceGetPowerUsage(handle)
     except nvml.NVMLError as error:
-        if error.value != nvml.NVML_ERROR_UNKNOWN:  # a passing failure does not decide this
+        if int(error.value) != nvml.NVML_ERROR_UNKNOWN:  # a passing failure does not decide this
             return None
-    window_s = _AVERAGE_WINDOW_S if _averages(nvml, handle) else 0.0
-    return PowerSensor(nvml, handle, instant_field=False, window_s=window_s)
+    character = _character(nvml, handle, instant_field=False)
+    return PowerSensor(nvml, handle, instant_field=False, character=character)
 
 
 def _instant_mw(nvml: Any, handle: Any) -> int:
@@ -69,26 +84,35 @@ def _instant_mw(nvml: Any, handle: Any) -> int:
     return int(value.value.uiVal)
 
 
-def _averages(nvml: Any, handle: Any) -> bool:
+def _character(nvml: Any, handle: Any, *, instant_field: bool) -> Character:
     try:
         architecture = int(nvml.nvmlDeviceGetArchitecture(handle))
         device_id = int(nvml.nvmlDeviceGetPciInfo(handle).pciDeviceId) >> 16
         driver = int(str(nvml.nvmlSystemGetDriverVersion()).split(".", maxsplit=1)[0])
     except (nvml.NVMLError, ValueError):
-        return False
-    if architecture < nvml.NVML_DEVICE_ARCH_AMPERE or architecture == nvml.NVML_DEVICE_ARCH_UNKNOWN:
-        return False
+        return _OTHER
+    if architecture == nvml.NVML_DEVICE_ARCH_UNKNOWN:
+        return _OTHER
+    if architecture <= nvml.NVML_DEVICE_ARCH_PASCAL:
+        return _UP_TO_PASCAL
     if architecture == nvml.NVML_DEVICE_ARCH_AMPERE and device_id in _GA100_DEVICE_IDS:
-        return False
+        return _DATA_CENTRE
+    hopper = architecture >= nvml.NVML_DEVICE_ARCH_HOPPER
     # Hopper's driver averaged from its first release on.
-    return driver >= _AVERAGING_SINCE_DRIVER or architecture >= nvml.NVML_DEVICE_ARCH_HOPPER
+    averages = hopper or (
+        architecture >= nvml.NVML_DEVICE_ARCH_AMPERE and driver >= _AVERAGING_SINCE_DRIVER
+    )
+    if averages and not instant_field:
+        return _AVERAGE
+    return _DATA_CENTRE if hopper else _OTHER
 
 
 class PollPace:
     """How long to wait between two looks at a power sensor of unknown update period.
 
     Starts fast, learns the period from the moments at which the value changes, then looks twice
-    per period. The pauses differ by up to a quarter so that they do not keep step with a load that
+    per period. A load that stays on a level hides updates, so a period that seems longer than the
+    usual one is not believed. The pauses differ by up to a quarter so that they do not keep step with a load that
     repeats, and are stretched where looks would cost more than 1 % of a core.
     """
 
@@ -100,9 +124,11 @@ class PollPace:
         "_last_w",
         "_period_s",
         "_spacings",
+        "_usual_period_s",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, usual_period_s: float) -> None:
+        self._usual_period_s = usual_period_s
         self._count = 0
         self._changes = 0
         self._last_w: float | None = None
@@ -130,13 +156,13 @@ class PollPace:
         if len(self._spacings) >= _CHANGES_WANTED:
             # A value may stay the same over an update, so the shorter spacings tell the period.
             middle_of_lower_half = sorted(self._spacings)[len(self._spacings) // 4]
-            self._period_s = min(1.0, max(_FAST_POLL_S, middle_of_lower_half))
+            self._period_s = min(self._usual_period_s, middle_of_lower_half)
         elif self._count >= _LEARNING_POLLS:
-            self._period_s = DEFAULT_TICK_S
+            self._period_s = self._usual_period_s
 
     def interval_s(self) -> float:
         """Seconds to wait before the next look."""
-        wanted_s = _FAST_POLL_S if self._period_s is None else self._period_s / 2
+        wanted_s = max(_FAST_POLL_S, self._period_s / 2 if self._period_s is not None else 0.0)
         # Multiples of the golden ratio spread evenly without a random generator's import.
         jitter = 0.75 + 0.5 * (self._count * 0.6180339887 % 1.0)
         return max(wanted_s * jitter, self._cost_s / _CPU_SHARE)
