@@ -215,8 +215,14 @@ class Recording:
         for name, value in values.items():
             if isinstance(value, str):
                 values[name] = clean(value)
-        values["command"] = clean(json.dumps(self.start.command, ensure_ascii=False))
-        values["environment"] = clean(json.dumps(dict(self.start.environment), ensure_ascii=False))
+        # Each text by itself: a lone surrogate escaped in JSON would be broken text to SQLite.
+        command = [clean(argument) for argument in self.start.command]
+        environment = {
+            clean(name): None if value is None else clean(value)
+            for name, value in self.start.environment.items()
+        }
+        values["command"] = json.dumps(command, ensure_ascii=False)
+        values["environment"] = json.dumps(environment, ensure_ascii=False)
         values["heartbeat_mono_ns"] = self.heartbeat_mono_ns
         conn.execute(sql.MACHINE, values)
         conn.execute(sql.BOOT, values)
