@@ -154,7 +154,8 @@ def _number(text: str, part: str) -> float:
 def _unknown(key: str, rows: dict[str, EmbodiedRow]) -> UsageError:
     from difflib import get_close_matches  # several ms, and only on the way to an error
 
-    near = get_close_matches(key, rows, n=3, cutoff=0.5)
+    longer = [known for known in rows if key and known.startswith(key)]
+    near = (longer + get_close_matches(key, rows, n=3, cutoff=0.5))[:3]
     return UsageError(
         f"no hardware {key!r} in the table of embodied emissions",
         hint=f"nearest: {', '.join(near)}" if near else f"one of {', '.join(rows)}",

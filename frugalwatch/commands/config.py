@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import click
 
-from frugalwatch.config.load import DEFAULT, Loaded, Problem, load
+from frugalwatch.config.load import Loaded, Problem, load
 
 SHOW_SCHEMA = "frugalwatch.config/1"
 CHECK_SCHEMA = "frugalwatch.config-check/1"
@@ -40,8 +40,7 @@ def show(as_json: bool) -> None:
     key_width = max(map(len, texts))
     value_width = min(24, max(map(len, texts.values())))
     for key, text in texts.items():
-        origin = "" if loaded.origins[key] == DEFAULT else f"  {loaded.origins[key]}"
-        click.echo(f"{key:<{key_width}}  {text:<{value_width}}{origin}".rstrip())
+        click.echo(f"{key:<{key_width}}  {text:<{value_width}}  {loaded.origins[key]}")
     for problem in loaded.problems:
         click.echo(f"warning: {problem}", err=True)
 
