@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from frugalwatch.config.paths import state_dir
@@ -48,16 +48,22 @@ def ledger_path(settings: Settings, environ: Mapping[str, str]) -> str:
     return os.path.join(state_dir(environ), "frugalwatch.db")
 
 
-def locate(path: str, environ: Mapping[str, str], procfs: str = "/proc") -> Location:
+def locate(
+    path: str,
+    environ: Mapping[str, str],
+    procfs: str = "/proc",
+    local_folders: Sequence[str] | None = None,
+) -> Location:
     """Where the ledger that was asked for really is: itself, or a local stand-in with an inbox.
 
-    The stand-in is named after the path it stands for, so that two ledgers never meet in one.
+    The stand-in is named after the path it stands for, so that two ledgers never meet in one. It
+    lies in the first of `local_folders` that is this user's alone (None: `local_directories`).
     """
     network = is_network_file_system(path, procfs)
     if network is None:
         return Location(path)
     digest = zlib.crc32(os.fsencode(os.path.realpath(path)))
-    for folder in local_directories(environ):
+    for folder in local_directories(environ) if local_folders is None else local_folders:
         if private_directory(folder):
             local = os.path.join(folder, f"ledger-{digest:08x}.db")
             return Location(local, os.path.join(os.path.dirname(path), "inbox"), network)
