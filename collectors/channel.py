@@ -56,6 +56,14 @@ class CounterChannel:
             )
         return found
 
+    def state(self) -> tuple[int, ...]:
+        """What a successor must know, see `Unwrapper.state`."""
+        return self._counter.state()
+
+    def resume(self, state: tuple[int, ...]) -> None:
+        """Go on from a predecessor's `state()`."""
+        self._counter.resume(state)
+
     def peek(self) -> int:
         """The counter's raw value, without taking it as a look. Raises OSError."""
         return self._file.read()

@@ -126,6 +126,17 @@ class Unwrapper:
         self._learn(dt_ns, delta_uj)
         return Step(delta_uj, since_ns=since_ns)
 
+    def state(self) -> tuple[int, ...]:
+        """The last look and the figures so far; empty before the first look."""
+        if self._last_uj is None:
+            return ()
+        return (self._last_uj, self._last_ns, self.energy_uj, self.hidden_uj)
+
+    def resume(self, state: tuple[int, ...]) -> None:
+        """Go on from a predecessor's `state()`: its last look is taken for the one before."""
+        if state:
+            self._last_uj, self._last_ns, self.energy_uj, self.hidden_uj = state
+
     def _ceiling_w(self) -> float:
         """The power that rule 3 reckons with while nothing was seen."""
         if self._range_uj is None:

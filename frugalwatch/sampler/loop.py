@@ -9,7 +9,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from collectors.base import Probe, Resumable
+from collectors.base import Device, Probe, Resumable
 from frugalwatch.ledger.journal import Journal
 from frugalwatch.ledger.paths import locate
 from frugalwatch.ledger.records import RunEnd
@@ -19,7 +19,7 @@ from frugalwatch.sampler.job_meter import JobMeter
 from frugalwatch.sampler.messages import receive
 from frugalwatch.sampler.recorder import Recorder
 from frugalwatch.sampler.run_start import describe_run
-from frugalwatch.sampler.sources import machine_busy_us, open_models, open_others
+from frugalwatch.sampler.sources import Zero, machine_busy_us, open_models, open_others
 from frugalwatch.supervisor.signals import FORWARDED
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 # A driver that does not answer may hold up the last look this long.
 _LAST_LOOK_S = 0.9
 _NO_EXIT_CODE = None
+_NEVER_NS = 1 << 62
 
 
 class Sampler:
@@ -57,15 +58,19 @@ class Sampler:
         """Sample until the job ends; then settle the run and send the result."""
         self._open()
         next_tick = self._context.started_mono_ns + self._interval_ns
+        next_poll = time.monotonic_ns() + self._poll_ns()
         while self._end is None:
             now = time.monotonic_ns()
+            if now >= next_poll:
+                self._poll()
+                next_poll = now + self._poll_ns()
             if now >= next_tick:
                 self._tick()
                 # Missed ticks are skipped, not made up for: energy is cumulative.
                 late = (now - next_tick) // self._interval_ns
                 next_tick += (late + 1) * self._interval_ns
                 continue
-            self._wait((next_tick - now) / 1e9)
+            self._wait((min(next_tick, next_poll) - now) / 1e9)
         self._finish()
 
     # -- opening ---------------------------------------------------------------------------------
@@ -90,12 +95,17 @@ class Sampler:
             self._openings.append(opening)
             self._take_in(opening)
         found = [d for o in self._openings for d in o.devices]
-        for opening in open_models(found, context.host, context.settings):
+        for opening in self._models(found):
             self._openings.append(opening)
             self._take_in(opening)
         self._usage(time.monotonic_ns())
         self._journal.commit()
         self._save_state()
+
+    def _models(self, found: list[Device]) -> tuple[Opening, ...]:
+        context = self._context
+        zero = Zero(context.started_mono_ns, context.busy_us_at_start)
+        return open_models(found, context.host, context.settings, zero)
 
     def _take_in(self, opening: Opening) -> None:
         opened = min((o.t_mono_ns for o in opening.first), default=self._context.started_mono_ns)
@@ -132,6 +142,18 @@ class Sampler:
         self._openings = fresh
 
     # -- every tick ------------------------------------------------------------------------------
+
+    def _poll_ns(self) -> int:
+        """How often to look between ticks so that no counter can wrap twice unseen."""
+        longest = [d.max_poll_s for o in self._openings for d in o.devices if d.max_poll_s]
+        if not longest or min(longest) / 2 >= self._interval_ns / 1e9:
+            return _NEVER_NS
+        return round(min(longest) / 2 * 1e9)
+
+    def _poll(self) -> None:
+        for opening in self._openings:
+            if any(d.max_poll_s for d in opening.devices):
+                self._recorder.record(opening.collector.read(), self._meter.pids)
 
     def _tick(self) -> None:
         now = time.monotonic_ns()

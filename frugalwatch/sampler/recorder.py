@@ -98,9 +98,11 @@ class Recorder:
         self._write_gap(gap, "gap")
 
     def _close_gap(self, key: str, t_mono_ns: int) -> None:
+        """A gap with missing energy ends where the collector said; others with the next reading."""
         gap = self._open_gaps.pop(key, None)
         if gap is not None:
-            self._write_gap(replace(gap, t_mono_ns=t_mono_ns), "gap_end")
+            until = t_mono_ns if gap.recoverable else gap.t_mono_ns
+            self._write_gap(replace(gap, t_mono_ns=until), "gap_end")
 
     def _write_gap(self, gap: Gap, kind: str) -> None:
         self._journal.event(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
-from collectors.base import Collector, Device, Observation, Probe
+from collectors.base import Collector, Device, Observation, Probe, Reading, Resumable
 from collectors.cpu_time import machine_busy_us
 from collectors.host import Host
 from collectors.registry import HARDWARE, hardware_collector
@@ -19,6 +20,14 @@ _QUICK = ("rapl",)
 _ISOLATED = ("nvidia",)
 
 
+@dataclass(frozen=True, slots=True)
+class Zero:
+    """The instant at which the job started, and the machine's busy CPU time then, if known."""
+
+    mono_ns: int
+    busy_us: int | None
+
+
 def open_quick_sources(host: Host, settings: Settings) -> tuple[Opening, ...]:
     """Collectors that can be opened and read at once, without delaying the job."""
     return _open((name for name in _QUICK if name not in settings.sources_off), host)
@@ -30,19 +39,31 @@ def open_others(host: Host, settings: Settings) -> tuple[Opening, ...]:
     return _open((name for name in HARDWARE if name not in skip), host)
 
 
-def open_models(found: Iterable[Device], host: Host, settings: Settings) -> tuple[Opening, ...]:
-    """Models for what no hardware source covers: the CPU, and RAM where nothing has it inside."""
+def open_models(
+    found: Iterable[Device], host: Host, settings: Settings, zero: Zero
+) -> tuple[Opening, ...]:
+    """Models for what no hardware source covers: the CPU, and RAM where nothing has it inside.
+
+    Their zero is the job's start, which was before they were opened: wall time and CPU time are
+    known for that instant, so even the shortest job has a figure.
+    """
     devices = list(found)
     openings: list[Opening] = []
     if not _covered("cpu", devices) and "cpu_model" not in settings.sources_off:
-        from collectors.cpu_model import cpu_model_collector
+        from collectors.cpu_model import KEY, cpu_model_collector
 
-        openings += _opened(cpu_model_collector(host))
+        cpu = cpu_model_collector(host)
+        busy_us = zero.busy_us if cpu.busy.scope == "machine" else None
+        start: dict[str, tuple[int, ...]] = {}
+        if busy_us is not None:
+            start = {KEY: (zero.mono_ns, busy_us, 0, 0, 0, 0)}
+        openings += _opened(cpu, start, zero)
         devices += [d for o in openings for d in o.devices]
-    if not _covered("ram", devices) and "ram_model" not in settings.sources_off:
-        from collectors.ram_model import ram_model_collector
+    if "ram_model" not in settings.sources_off:
+        from collectors.ram_model import KEY, ram_model_collector, ram_needs_model
 
-        openings += _opened(ram_model_collector(host))
+        if ram_needs_model(devices):
+            openings += _opened(ram_model_collector(host), {KEY: (zero.mono_ns,)}, zero)
     return tuple(openings)
 
 
@@ -57,10 +78,17 @@ def _open(names: Iterable[str], host: Host) -> tuple[Opening, ...]:
     return tuple(openings)
 
 
-def _opened(collector: Collector) -> list[Opening]:
+def _opened(
+    collector: Collector, start: dict[str, tuple[int, ...]] | None = None, zero: Zero | None = None
+) -> list[Opening]:
+    """The collector with its first look, if it has devices. `start` moves its zero back."""
     probe: Probe = collector.probe()
     if not probe.ok:
         collector.close()
         return []
-    first: tuple[Observation, ...] = tuple(collector.read())
-    return [Opening(collector, probe.devices, first)]
+    first: list[Observation] = []
+    if start and zero is not None and isinstance(collector, Resumable):
+        collector.resume(start)
+        first = [Reading(device.key, zero.mono_ns, 0) for device in probe.devices]
+    first += collector.read()
+    return [Opening(collector, probe.devices, tuple(first))]
