@@ -130,7 +130,7 @@ def _workload_model(model: CpuPowerModel, measured: WorkloadCalibration) -> CpuP
         visible_threads=model.visible_threads,
         boundary=measured.boundary,
         encloses=measured.encloses,
-        source=f"model: {len(watts)} kinds of work measured on {measured.cpu} (imported)",
+        source=f"model: {len(watts)} kinds of work measured on {measured.cpu}",
         note="fans, power supply and the rest of the server are not inside",
         idle_origin="calibration",
     )

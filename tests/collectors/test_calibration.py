@@ -94,7 +94,7 @@ def test_a_file_of_the_same_family_narrows_the_band_and_changes_the_boundary() -
     assert model.active_w.high == pytest.approx(3.2 * 1.15)
     assert model.boundary == "die"
     assert width(model) < 4.0
-    assert "imported" in model.source
+    assert "4 kinds of work measured on" in model.source
     assert "Platinum 8380" in model.source
 
 

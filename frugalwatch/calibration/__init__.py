@@ -1,0 +1,1 @@
+"""Learning this machine's watts: idle, and by kind of work."""

@@ -1,0 +1,252 @@
+"""Watts per CPU second by kind of work, measured where there are energy counters.
+
+Each kind runs on one hardware thread of every physical core, `sibling` on all of them, for a few
+seconds; what the counters show above idle is divided by the busy CPU time of the machine. The
+result is a small file that a machine of the same family without counters can import.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from collectors.base import Boundary, Device
+from collectors.cpu_identity import CpuIdentity
+from collectors.cpu_table import ThreadPower
+from collectors.cpu_time import machine_busy_us
+from collectors.host import Host
+from frugalwatch.calibration import loops
+from frugalwatch.errors import FrugalWatchError
+from frugalwatch.meter import Meter, WindowEnergies
+
+SCHEMA = "frugalwatch.workload-calibration/1"
+_READY_S = 60.0  # torch loads slowly from a cold disk
+_SETTLE_S = 0.5  # clocks and voltage follow the load within some hundred milliseconds
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadResult:
+    """Idle watts, watts per busy CPU by kind, and why a kind is absent."""
+
+    seconds: float
+    idle_w: float
+    boundary: Boundary
+    encloses: tuple[str, ...]
+    sources: tuple[str, ...]
+    work: dict[str, float]
+    skipped: dict[str, str]
+
+
+def counters(devices: Sequence[Device]) -> list[Device]:
+    """The energy counters to sum: CPU packages and memory, nothing that is inside another."""
+    return [
+        device
+        for device in devices
+        if device.domain in ("cpu", "ram")
+        and device.part_of is None
+        and device.origin == "measured"
+    ]
+
+
+def measure_workloads(
+    meter: Meter,
+    host: Host,
+    identity: CpuIdentity,
+    *,
+    seconds: float,
+    kinds: Sequence[str] = tuple(loops.KINDS),
+    progress: Callable[[str], None] = lambda _text: None,
+) -> WorkloadResult:
+    """Run every kind in turn under the devices of an open meter, `seconds` in all.
+
+    Raises FrugalWatchError if there is no energy counter for the CPU, or a counter failed.
+    """
+    chosen = counters(list(meter.devices.values()))
+    if not any(device.domain == "cpu" for device in chosen):
+        raise FrugalWatchError(
+            "this machine shows no energy counter for its CPU",
+            why="watts by kind of work can only be measured with one",
+            hint="measure on such a CPU with counters, then: frugalwatch calibrate --import FILE",
+        )
+    part_s = seconds / (len(kinds) + 1)
+    progress("idle")
+    idle_w = _watts(meter.window(part_s), chosen)
+    work: dict[str, float] = {}
+    skipped: dict[str, str] = {}
+    allowed = sorted(os.sched_getaffinity(0))
+    for kind in kinds:
+        cpus = _cpus_for(kind, allowed, identity)
+        if not cpus:
+            skipped[kind] = "no sibling threads are visible"
+            continue
+        progress(f"{kind} on {len(cpus)} CPUs")
+        crew = Crew(kind, cpus)
+        try:
+            reason = crew.wait_ready()
+            if reason:
+                skipped[kind] = reason
+                continue
+            crew.go()
+            time.sleep(_SETTLE_S)
+            busy_before = machine_busy_us(host)
+            window = meter.window(max(0.5, part_s - _SETTLE_S))
+            busy_after = machine_busy_us(host)
+        finally:
+            crew.stop()
+        busy = _busy_cpus(busy_before, busy_after, window.seconds)
+        if busy is None or busy < 0.5 * len(cpus):
+            skipped[kind] = "the machine gave the loop too little CPU time"
+            continue
+        work[kind] = max(0.0, (_watts(window, chosen) - idle_w) / busy)
+    return WorkloadResult(
+        seconds=seconds,
+        idle_w=idle_w,
+        boundary="die" if all(device.boundary == "die" for device in chosen) else "board",
+        encloses=tuple(sorted({device.domain for device in chosen})),
+        sources=tuple(sorted({device.source for device in chosen})),
+        work=work,
+        skipped=skipped,
+    )
+
+
+def document(
+    result: WorkloadResult, identity: CpuIdentity, power: ThreadPower, made_utc_s: float
+) -> dict[str, object]:
+    """The file's content, schema `frugalwatch.workload-calibration/1`: about a kilobyte."""
+    made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(made_utc_s))
+    return {
+        "schema": SCHEMA,
+        "made_utc": made,
+        "cpu": {
+            "family_key": power.key,
+            "microarchitecture": power.microarchitecture,
+            "name": identity.label,
+            "vendor": identity.vendor,
+            "family": identity.family,
+            "model": identity.model,
+            "stepping": identity.stepping,
+            "threads": identity.threads,
+            "cores": identity.cores,
+        },
+        "seconds": result.seconds,
+        "boundary": result.boundary,
+        "encloses": list(result.encloses),
+        "sources": list(result.sources),
+        "idle_w": round(result.idle_w, 3),
+        "work": {kind: round(watts, 3) for kind, watts in result.work.items()},
+        "work_unit": "W per busy CPU above idle, the same as J per CPU second",
+        "skipped": result.skipped,
+    }
+
+
+class Crew:
+    """One process for each CPU, each pinned to its own, running the same kind of loop."""
+
+    def __init__(self, kind: str, cpus: Sequence[int]) -> None:
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        for library in ("OMP", "OPENBLAS", "MKL"):
+            environment[f"{library}_NUM_THREADS"] = "1"
+        self._processes: list[subprocess.Popen[bytes]] = []
+        for cpu in cpus:
+            process = subprocess.Popen(
+                [sys.executable, "-P", loops.__file__, kind],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environment,
+            )
+            self._processes.append(process)
+            os.sched_setaffinity(process.pid, {cpu})
+
+    def wait_ready(self) -> str:
+        """Empty when all are ready, else why this kind cannot run here."""
+        deadline_s = time.monotonic() + _READY_S
+        for process in self._processes:
+            assert process.stdout is not None
+            if not _line_before(process.stdout.fileno(), deadline_s):
+                process.kill()
+                _, problem = process.communicate()
+                words = problem.decode(errors="replace").strip().splitlines()
+                return words[-1] if words else "the loop did not start"
+        return ""
+
+    def go(self) -> None:
+        """Let every process work."""
+        for process in self._processes:
+            assert process.stdin is not None
+            process.stdin.write(b"go\n")
+            process.stdin.flush()
+
+    def stop(self) -> None:
+        """End every process, and wait for it."""
+        for process in self._processes:
+            if process.stdin is not None and not process.stdin.closed:
+                process.stdin.close()
+        for process in self._processes:
+            try:
+                process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            for pipe in (process.stdout, process.stderr):
+                if pipe is not None:
+                    pipe.close()
+
+
+def _line_before(descriptor: int, deadline_s: float) -> bool:
+    """True if the process says a line in time; False if it ends or says nothing."""
+    import select
+
+    left_s = deadline_s - time.monotonic()
+    ready, _, _ = select.select([descriptor], [], [], max(0.0, left_s))
+    return bool(ready) and bool(os.read(descriptor, 64))
+
+
+def _cpus_for(kind: str, allowed: list[int], identity: CpuIdentity) -> list[int]:
+    """One thread of each core, or all threads for `sibling`; empty if there are no siblings."""
+    cores = _cores(allowed)
+    if kind == "sibling":
+        return allowed if len(cores) < len(allowed) else []
+    return sorted(cores) if len(cores) > 1 or identity.cores == 1 else allowed[: identity.cores]
+
+
+def _cores(allowed: list[int]) -> set[int]:
+    """The lowest-numbered allowed thread of every physical core, as /sys names siblings."""
+    from collectors.limits import parse_cpu_list
+
+    first: set[int] = set()
+    for cpu in allowed:
+        path = f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list"
+        try:
+            with open(path, encoding="ascii") as file:
+                siblings = parse_cpu_list(file.read()) & set(allowed)
+        except (OSError, ValueError):
+            siblings = frozenset({cpu})
+        first.add(min(siblings, default=cpu))
+    return first
+
+
+def _busy_cpus(before: int | None, after: int | None, seconds: float) -> float | None:
+    if before is None or after is None:
+        return None
+    return (after - before) / 1e6 / seconds
+
+
+def _watts(window: WindowEnergies, chosen: list[Device]) -> float:
+    keys = {device.key for device in chosen}
+    total_j = 0.0
+    for energy in window.devices:
+        if energy.device.key not in keys:
+            continue
+        if energy.energy_j is None or energy.missing:
+            raise FrugalWatchError(
+                f"the counter {energy.device.key} failed while calibrating",
+                why=", ".join(energy.missing) or "no reading",
+                hint="frugalwatch doctor shows what can be read",
+            )
+        total_j += energy.energy_j
+    return total_j / window.seconds
