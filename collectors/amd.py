@@ -1,7 +1,7 @@
 """AMD GPUs through the amdgpu driver: board power from hwmon, integrated.
 
 Unverified on hardware: this reader ran on simulated trees only. File names follow the Linux
-documentation (`Documentation/gpu/amdgpu/thermal.rst`).
+documentation of amdgpu's hwmon interfaces.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from collectors.integrate import DEFAULT_MAX_GAP_S, PowerIntegrator
 from collectors.sysfs import SensorFile, list_names, read_int, read_text
 
 _VENDOR_AMD = "0x1002"
-# The firmware's average is not documented; Linux's own remark for amdgpu is "average over 1 s".
+# Nobody documents over how long power1_average is averaged. A second is an assumption; it shifts
+# the figure by half of that and widens the bounds of a run's two ends.
 _AVERAGE_S = 1.0
 
 
@@ -79,7 +80,8 @@ class AmdCollector:
         integrator.update(self._host.clock_ns(), read_w())
         chip = os.path.dirname(sensor)
         cap_uw = read_int(f"{chip}/power1_cap")
-        # amdgpu hides power1_cap for processors with graphics, whose figure is the whole socket's.
+        # amdgpu (hwmon_attributes_visible) hides power1_cap for most processors with graphics, whose
+        # figure is the whole socket's.
         with_cpu = cap_uw is None
         device = Device(
             key=key,

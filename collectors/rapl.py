@@ -22,7 +22,7 @@ from collectors.sysfs import SensorFile, gap_cause, list_names, read_int, read_t
 
 _MSR = "intel-rapl"  # also what Linux calls the counters of AMD Zen, and those read through TPMI
 _MMIO = "intel-rapl-mmio"
-_TICK_S = 0.001  # the counters are renewed about every millisecond (Intel SDM vol. 3, 16.10)
+_TICK_S = 0.001  # the counters are renewed about every millisecond (Intel SDM volume 3, RAPL)
 _SOCKET_MAX_W = 2000.0
 _TDP_FACTOR = 3.0  # short turbo peaks stay below three times the published maximum
 _LEAST_CONSTRAINT_W = 1.0  # firmware writes 0 or nonsense where it knows nothing
@@ -100,6 +100,15 @@ class RaplCollector:
         for zone in self._zones.values():
             found += zone.observe(clock_ns())
         return found
+
+    def state(self) -> dict[str, tuple[int, ...]]:
+        """What a successor must know of every zone to lose no energy."""
+        return {key: zone.state() for key, zone in self._zones.items()}
+
+    def resume(self, state: dict[str, tuple[int, ...]]) -> None:
+        """Go on from a predecessor's `state()`, in the zones that both know."""
+        for key, zone in self._zones.items():
+            zone.resume(state.get(key, ()))
 
     def close(self) -> None:
         """Close every counter file."""
