@@ -76,7 +76,7 @@ class CounterChannel:
 class PowerChannel:
     """A device that only shows power, in watts; its energy is integrated.
 
-    read_w: gives watts or raises OSError. close: gives back what `read_w` holds open.
+    read_w: gives watts or raises OSError. integrator: has had the first sample, at `probe()`. close: gives back what `read_w` holds open.
     """
 
     __slots__ = ("_close", "_integrator", "_last_ns", "_read_w", "device")
@@ -92,7 +92,7 @@ class PowerChannel:
         self._read_w = read_w
         self._integrator = integrator
         self._close = close
-        self._last_ns: int | None = None
+        self._last_ns = integrator.last_ns
 
     def observe(self, t_ns: int) -> list[Observation]:
         """One look: a reading, a gap, or both after a pause that was too long to be bridged."""

@@ -16,24 +16,11 @@ import pytest
 from collectors.base import Gap, Observation, Probe, Reading
 from collectors.host import Host
 from collectors.rapl import RaplCollector
+from tests.support.clock import NS, Clock
 from tests.support.fake_sysfs import Constant, PowercapTree, Ramp, Square, Zone
 from tests.support.unprivileged import as_nobody
 
-NS = 1_000_000_000
 REPOSITORY = Path(__file__).resolve().parents[2]
-
-
-class Clock:
-    """A clock that stands still until it is told to go on."""
-
-    def __init__(self) -> None:
-        self.now_ns = 1_000 * NS
-
-    def __call__(self) -> int:
-        return self.now_ns
-
-    def forward(self, seconds: float) -> None:
-        self.now_ns += round(seconds * NS)
 
 
 def collector(tree: PowercapTree, clock: Callable[[], int] | None = None) -> RaplCollector:
