@@ -234,9 +234,19 @@ def _become_subreaper() -> None:
 
 def _open_descriptors() -> list[int]:
     try:
-        return [int(name) for name in os.listdir("/proc/self/fd")]
+        listed = [int(name) for name in os.listdir("/proc/self/fd")]
     except OSError:
         return [0, 1, 2]
+    # The listing holds its own descriptor, closed by now; what we open next takes its number.
+    return [descriptor for descriptor in listed if _is_open(descriptor)]
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
 
 
 def _clean_up(socket_path: str | None, group: JobCgroup | None) -> None:
