@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 _J_PER_WH = 3600.0
+_LEAST_J = 0.001 * _J_PER_WH / 1000  # a micro-watt-hour: less is shown as less
 
 
 def significant(value: float, digits: int = 3) -> str:
@@ -19,17 +20,25 @@ def significant(value: float, digits: int = 3) -> str:
 
 
 def energy(joules: float, digits: int = 3) -> str:
-    """Wh below a kilowatt-hour, kWh above."""
-    watt_hours = joules / _J_PER_WH
-    if abs(watt_hours) >= 1000:
-        return f"{significant(watt_hours / 1000, digits)} kWh"
-    return f"{significant(watt_hours, digits)} Wh"
+    """In Wh; kWh from a thousand of them on, mWh below a hundredth."""
+    scale, unit = _energy_unit(joules)
+    if 0 < joules < _LEAST_J:
+        return f"< {significant(_LEAST_J / scale, 1)} {unit}"
+    return f"{significant(joules / scale, digits)} {unit}"
 
 
 def energy_range(low_j: float, high_j: float, digits: int = 2) -> str:
     """`0.03 to 0.15 Wh`, in the unit of the upper end."""
-    scale, unit = (3.6e6, "kWh") if high_j >= 3.6e6 else (_J_PER_WH, "Wh")
+    scale, unit = _energy_unit(high_j)
     return f"{significant(low_j / scale, digits)} to {significant(high_j / scale, digits)} {unit}"
+
+
+def _energy_unit(joules: float) -> tuple[float, str]:
+    if joules >= 1000 * _J_PER_WH:
+        return 1000 * _J_PER_WH, "kWh"
+    if joules >= _J_PER_WH / 100 or joules == 0:
+        return _J_PER_WH, "Wh"
+    return _J_PER_WH / 1000, "mWh"
 
 
 def digits_for(value: float, low: float, high: float) -> int:
@@ -38,11 +47,13 @@ def digits_for(value: float, low: float, high: float) -> int:
 
 
 def grams(value: float, digits: int = 2) -> str:
-    """Gram below a kilogram, kg above; `< 0.001 g` for what is not nothing."""
+    """In gram; kg from a thousand of them on, mg below a hundredth; what is something is not 0."""
     if value >= 1000:
         return f"{significant(value / 1000, digits)} kg"
-    if 0 < value < 0.001:
-        return "< 0.001 g"
+    if 0 < value < 1e-6:
+        return "< 0.001 mg"
+    if 0 < value < 0.01:
+        return f"{significant(value * 1000, digits)} mg"
     return f"{significant(value, digits)} g"
 
 

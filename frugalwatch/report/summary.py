@@ -129,9 +129,10 @@ def _status(run: Document) -> str:
 def _measured(run: Document) -> list[str]:
     value, low, high = run["energy_j"], run["energy_low_j"], run["energy_high_j"]
     digits = digits_for(value, low, high)
-    lines = [
-        _row("Energy", energy(value, digits), f"{energy_range(low, high, digits)}, measured"),
-    ]
+    bounds = energy_range(low, high, digits)
+    least, _, most = bounds.rpartition(" ")[0].partition(" to ")
+    how = "measured" if least == most else f"{bounds}, measured"
+    lines = [_row("Energy", energy(value, digits), how)]
     split = _split(run, digits)
     if split:
         lines.append(_row("", split))
@@ -146,12 +147,12 @@ def _split(run: Document, digits: int) -> str:
             d
             for d in run["devices"]
             if d["counted"] and d["domain"] == domain and d["energy_j"] is not None
+            if not _is_model(d)
         ]
         if chosen:
-            mark = "~" if any(d["origin"] == "estimated" for d in chosen) else ""
             total = sum(d["energy_j"] for d in chosen)
             count = f" x{len(chosen)}" if len(chosen) > 1 else ""
-            parts.append(f"{label}{count} {mark}{energy(total, digits)}")
+            parts.append(f"{label}{count} {energy(total, digits)}")
     return "   ".join(parts) if len(parts) > 1 else ""
 
 

@@ -12,9 +12,11 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
-# A driver loads in well under two seconds with persistence mode, and a lead-in is filled with the
+# A driver loads in well under two seconds with persistence mode. A short lead-in is filled with the
+# power that the sensor showed at the first look, since nothing is nearer; a longer one with the
 # mean over the first seconds, which averages a training step's swing.
 _LONGEST_FILL_NS = 2_000_000_000
+_SHORT_FILL_NS = 300_000_000
 _EARLY_NS = 3_000_000_000
 # The last look comes a few milliseconds before or after the end of the job.
 _TAIL_NS = 250_000_000
@@ -84,7 +86,7 @@ def window_energy(
     filled = 0.0
     unfilled = 0
     if lead:
-        power = _mean_power(connection, stream.stream_id, first, last)
+        power = _power_before(connection, stream.stream_id, lead, first, last)
         if lead <= _LONGEST_FILL_NS and lead * 2 <= window.length:
             filled += power * lead
         else:
@@ -167,10 +169,15 @@ def _point(row: tuple[int, int, int | None, int | None]) -> _Point:
     return _Point(t, energy, energy if low is None else low, energy if high is None else high)
 
 
-def _mean_power(
-    connection: sqlite3.Connection, stream_id: int, first: _Point, last: _Point
+def _power_before(
+    connection: sqlite3.Connection, stream_id: int, lead: int, first: _Point, last: _Point
 ) -> float:
-    """Micro-joules per nanosecond over the stream's first seconds."""
+    """What the device drew just before its first sample, in micro-joules per nanosecond."""
+    shown = connection.execute(
+        "SELECT power_mw FROM sample WHERE stream_id = ? AND t_mono_ns = ?", (stream_id, first.t)
+    ).fetchone()[0]
+    if shown is not None and lead <= _SHORT_FILL_NS:
+        return float(shown) / 1e6
     early = _at(connection, stream_id, min(last.t, first.t + _EARLY_NS))
     return (early.energy - first.energy) / (early.t - first.t)
 

@@ -22,7 +22,7 @@ from frugalwatch.sampler.run_start import describe_run
 from frugalwatch.sampler.sources import Zero, machine_busy_us, open_models, open_others
 from frugalwatch.supervisor.signals import FORWARDED
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # loaded by `readers` where there is a driver to read
     from collectors.isolated import IsolatedCollector
 
 # A driver that does not answer may hold up the last look this long.
@@ -34,7 +34,15 @@ _NEVER_NS = 1 << 62
 class Sampler:
     """Samples one run. `run()` returns when the job is over and everything is written."""
 
-    def __init__(self, context: RunContext, *, control: int, result: int, replaces: int) -> None:
+    def __init__(
+        self,
+        context: RunContext,
+        readers: list[IsolatedCollector],
+        *,
+        control: int,
+        result: int,
+        replaces: int,
+    ) -> None:
         self._context = context
         self._control = control
         self._result = result
@@ -49,7 +57,7 @@ class Sampler:
         self._meter = JobMeter(context)
         self._clocks = ClockWatch()
         self._openings: list[Opening] = list(context.openings)
-        self._isolated: list[IsolatedCollector] = []
+        self._isolated = readers
         self._job = _open_job(context.job_pid)
         self._interval_ns = round(context.settings.interval_s * 1e9)
         self._bad_messages = 0
@@ -90,7 +98,7 @@ class Sampler:
             self._journal.open_run(describe_run(context))
         for opening in self._openings:
             self._take_in(opening)
-        self._start_isolated()
+        self._poll()
         for opening in open_others(context.host, context.settings):
             self._openings.append(opening)
             self._take_in(opening)
@@ -98,6 +106,7 @@ class Sampler:
         for opening in self._models(found):
             self._openings.append(opening)
             self._take_in(opening)
+        self._poll()
         self._usage(time.monotonic_ns())
         self._journal.commit()
         self._save_state()
@@ -111,24 +120,6 @@ class Sampler:
         opened = min((o.t_mono_ns for o in opening.first), default=self._context.started_mono_ns)
         self._recorder.add_devices(opening.devices, opened)
         self._recorder.record(opening.first, frozenset())
-
-    def _start_isolated(self) -> None:
-        if "nvidia" in self._context.settings.sources_off:
-            return
-        from collectors.nvidia_presence import might_be_present
-
-        if not might_be_present(self._context.host):
-            return
-        from collectors.isolated import IsolatedCollector
-        from collectors.registry import hardware_collector
-
-        host = self._context.host
-        reader = IsolatedCollector(lambda: hardware_collector("nvidia", host), "nvidia")
-        state = self._context.shelf.get().get("nvidia")
-        if state is not None:
-            reader.resume(state)
-        reader.start()
-        self._isolated.append(reader)
 
     def _resume(self) -> None:
         """Go on from the counters as the dead sampler last saw them."""

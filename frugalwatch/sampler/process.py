@@ -27,9 +27,12 @@ def become_sampler(
     status = 0
     try:
         _detach(inherited)
+        from frugalwatch.sampler.readers import start_readers
+
+        readers = start_readers(context)
         from frugalwatch.sampler.loop import Sampler
 
-        Sampler(context, control=control, result=result, replaces=replaces).run()
+        Sampler(context, readers, control=control, result=result, replaces=replaces).run()
     except BaseException:  # noqa: BLE001 - the edge of the process: record it and go
         status = _CRASHED
         _record_crash(context)
