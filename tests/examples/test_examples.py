@@ -74,6 +74,11 @@ def test_phases_steps_and_metrics_reach_the_run_object(
     assert result.returncode == 0, result.stderr
     named = [(phase["name"], phase["number"]) for phase in run["phases"]]
     assert named == [("load", None), ("epoch", 1), ("epoch", 2)]
+    assert all(phase["duration_s"] > 0 and not phase["unfinished"] for phase in run["phases"])
+    assert run["steps"]["steps"] == 2 * 47  # 1500 images in batches of 32
+    assert [metric["name"] for metric in run["metrics"]] == ["accuracy", "accuracy"]
+    said = float(result.stdout.splitlines()[-1].split()[-1].rstrip("%"))
+    assert abs(100 * run["metrics"][-1]["value"] - said) < 0.051
 
 
 def test_phases_example_runs_without_frugalwatch_around_it(environment: dict[str, str]) -> None:
