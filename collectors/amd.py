@@ -64,7 +64,7 @@ class AmdCollector:
         """One look at every GPU. One that sleeps is a gap: a look at its sensor would wake it."""
         found: list[Observation] = []
         for channel in self._channels.values():
-            found += channel.observe(self._host.clock_ns())
+            found += channel.observe(self._host.clock_ns)
         return found
 
     def close(self) -> None:
@@ -80,8 +80,8 @@ class AmdCollector:
         integrator.update(self._host.clock_ns(), read_w())
         chip = os.path.dirname(sensor)
         cap_uw = read_int(f"{chip}/power1_cap")
-        # amdgpu (hwmon_attributes_visible) hides power1_cap for most processors with graphics, whose
-        # figure is the whole socket's.
+        # amdgpu (hwmon_attributes_visible) hides power1_cap for most processors with graphics,
+        # whose figure is the whole socket's.
         with_cpu = cap_uw is None
         device = Device(
             key=key,

@@ -58,7 +58,7 @@ class BatteryCollector:
             return []
         if self._on_mains():
             self._channel.interrupt()
-        return self._channel.observe(self._host.clock_ns())
+        return self._channel.observe(self._host.clock_ns)
 
     def close(self) -> None:
         """Nothing to give back."""

@@ -95,7 +95,7 @@ class HwmonCollector:
         """One look at every channel, each stamped right before its own read."""
         found: list[Observation] = []
         for channel in self._channels.values():
-            found += channel.observe(self._host.clock_ns())
+            found += channel.observe(self._host.clock_ns)
         return found
 
     def close(self) -> None:

@@ -208,5 +208,5 @@ def test_reading_moving_sensors_agrees_with_the_truth(tmp_path: Path) -> None:
         begin, end = first[key], last[key]
         true_j = trace.energy_j((end.t_mono_ns - feeder.start_ns) / 1e9)
         true_j -= trace.energy_j((begin.t_mono_ns - feeder.start_ns) / 1e9)
-        allowed_j = 0.005 * true_j + 80.0 * max(0.0, late_s - 0.005)
+        allowed_j = 0.005 * true_j + 80.0 * late_s
         assert (end.energy_uj - begin.energy_uj) / 1e6 == pytest.approx(true_j, abs=allowed_j)

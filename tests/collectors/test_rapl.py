@@ -113,6 +113,7 @@ def test_nothing_is_counted_twice(tmp_path: Path) -> None:
     tree = PowercapTree(tmp_path, zones)
     source = collector(tree, clock)
     probe = source.probe()
+    assert {device.source for device in probe.devices} == {"intel-rapl"}
     clock.forward(1.0)
     for zone, energy_j in (
         ("package-0", 50.0),
@@ -409,12 +410,22 @@ def test_reading_through_wraps_every_three_seconds_agrees_with_the_truth(tmp_pat
         for zone, most_w in (("package-0", 60.0), ("package-1", 40.0), ("psys", 150.0)):
             begin, end = first[f"rapl:{zone}"], last[f"rapl:{zone}"]
             true_j = tree.true_energy_j(zone, begin.t_mono_ns, end.t_mono_ns)
-            # The feeder may lose the processor; what it then wrote too late is not ours.
-            allowed_j = 0.005 * true_j + most_w * max(0.0, late_s - 0.005)
+            # The feeder may lose the processor; what it wrote too late is not ours.
+            allowed_j = 0.005 * true_j + most_w * late_s
             assert (end.energy_uj - begin.energy_uj) / 1e6 == pytest.approx(true_j, abs=allowed_j)
 
 
-def test_first_read_is_fast_and_imports_little(tmp_path: Path) -> None:
+def test_look_that_lost_the_processor_is_taken_again(tmp_path: Path) -> None:
+    tree = PowercapTree(tmp_path, [Zone("package-0")])
+    instants_s = iter([0.0, 10.0, 10.05, 10.06, 10.06])
+
+    source = collector(tree, lambda: round(next(instants_s) * NS))
+    source.probe()
+    (reading,) = source.read()
+    assert reading.t_mono_ns == 10_060_000_000
+
+
+def test_reader_imports_nothing_that_the_command_line_has_not(tmp_path: Path) -> None:
     tree = PowercapTree(tmp_path, SERVER)
     program = (
         "import sys, click, dataclasses; before = set(sys.modules)\n"
