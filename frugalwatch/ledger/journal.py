@@ -314,7 +314,9 @@ class Journal:
         if directories is None:
             directories = fallback_directories(os.environ)
         for directory in directories:
-            if self._take_over(old, fallback_file(directory, self.recording.start.run_key)):
+            if self._take_over(
+                old, fallback_file(directory, self.path, self.recording.start.run_key)
+            ):
                 self._tell("fallback", f"this run was saved in {self.where}")
                 break
         else:

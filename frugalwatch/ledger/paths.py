@@ -62,10 +62,9 @@ def locate(
     network = is_network_file_system(path, procfs)
     if network is None:
         return Location(path)
-    digest = zlib.crc32(os.fsencode(os.path.realpath(path)))
     for folder in local_directories(environ) if local_folders is None else local_folders:
         if private_directory(folder):
-            local = os.path.join(folder, f"ledger-{digest:08x}.db")
+            local = os.path.join(folder, f"ledger-{ledger_digest(path)}.db")
             return Location(local, os.path.join(os.path.dirname(path), "inbox"), network)
     return Location(path, None, network)
 
@@ -104,6 +103,11 @@ def _unescape(field: str) -> str:
     return field
 
 
+def ledger_digest(path: str) -> str:
+    """Eight characters that stand for a ledger in names of files that belong to it."""
+    return f"{zlib.crc32(os.fsencode(os.path.realpath(path))):08x}"
+
+
 def local_directories(environ: Mapping[str, str]) -> tuple[str, ...]:
     """Local folders for a stand-in ledger, those that survive a reboot first."""
     uid = os.getuid()
@@ -118,6 +122,11 @@ def fallback_directories(environ: Mapping[str, str]) -> tuple[str, ...]:
     runtime = environ.get("XDG_RUNTIME_DIR", "")
     own = (os.path.join(runtime, "frugalwatch"),) if os.path.isabs(runtime) else ()
     return (*own, f"/dev/shm/frugalwatch-{uid}", f"/tmp/frugalwatch-{uid}")
+
+
+def fallback_inbox(directory: str, path: str) -> str:
+    """The folder, below a fallback one, for runs that the ledger `path` could not take."""
+    return os.path.join(directory, f"inbox-{ledger_digest(path)}")
 
 
 def private_directory(path: str) -> bool:

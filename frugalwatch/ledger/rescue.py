@@ -6,15 +6,18 @@ import os
 import sqlite3
 from typing import TYPE_CHECKING
 
-from frugalwatch.ledger.paths import private_directory
+from frugalwatch.ledger.paths import fallback_inbox, private_directory
 
 if TYPE_CHECKING:
     from frugalwatch.ledger.transfer import Copied
 
 
-def fallback_file(directory: str, run_key: str) -> str | None:
-    """Where in a fallback folder a run is saved; None if the folder is not this user's alone."""
-    inbox = os.path.join(directory, "inbox")
+def fallback_file(directory: str, path: str, run_key: str) -> str | None:
+    """Where in a fallback folder a run of the ledger `path` is saved.
+
+    None if the folder is not this user's alone.
+    """
+    inbox = fallback_inbox(directory, path)
     if private_directory(directory) and private_directory(inbox):
         return os.path.join(inbox, f"{run_key}.db")
     return None

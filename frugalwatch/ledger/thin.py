@@ -1,0 +1,90 @@
+"""Old samples thinned to one a minute. Figures are cumulative, so totals stay what they are."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from frugalwatch.ledger.connection import writing
+
+MINUTE_NS = 60 * 1_000_000_000
+# Of one transaction. A day of one stream at 1 Hz takes 40 ms, and no writer waits longer.
+_SLICE_NS = 24 * 60 * MINUTE_NS
+
+# What stays: the last row of each minute, the first and last of all, and the neighbours of both
+# ends of each gap, between which a figure at that instant is interpolated.
+_DELETE = """
+DELETE FROM {table} WHERE {owner} = :id AND t_mono_ns >= :begin AND t_mono_ns < :end
+AND t_mono_ns NOT IN (
+    SELECT max(t_mono_ns) FROM {table}
+    WHERE {owner} = :id AND t_mono_ns >= :begin AND t_mono_ns < :end
+    GROUP BY t_mono_ns / :minute
+)
+AND t_mono_ns NOT IN (SELECT t FROM temp.edge)
+"""
+
+
+def thin(conn: sqlite3.Connection, older_than_utc_ns: int) -> int:
+    """Thin the samples taken before that time, of runs that have ended; how many rows went.
+
+    Runs without totals are left as they are: settle them first. Commits many short transactions,
+    so that runs which are being recorded meanwhile are not held up. Raises sqlite3.Error.
+    """
+    conn.execute("CREATE TEMP TABLE IF NOT EXISTS edge (t INTEGER PRIMARY KEY)")
+    removed = 0
+    for run_id, limit in conn.execute(
+        "SELECT id, started_mono_ns + (? - started_utc_ns) FROM run"
+        " WHERE state <> 'running' AND coverage IS NOT NULL AND started_utc_ns < ?",
+        (older_than_utc_ns, older_than_utc_ns),
+    ).fetchall():
+        removed += _thin_series(conn, "usage", "run_id", run_id, limit)
+        for (stream_id,) in conn.execute(
+            "SELECT id FROM stream WHERE run_id = ?", (run_id,)
+        ).fetchall():
+            removed += _thin_series(conn, "sample", "stream_id", stream_id, limit)
+            removed += _thin_series(conn, "gpu_usage", "stream_id", stream_id, limit)
+    conn.execute("DROP TABLE temp.edge")
+    return removed
+
+
+def _thin_series(
+    conn: sqlite3.Connection, table: str, owner: str, number: int, limit_mono_ns: int
+) -> int:
+    first, last, count = conn.execute(
+        f"SELECT min(t_mono_ns), max(t_mono_ns), count(*) FROM {table}"
+        f" WHERE {owner} = ? AND t_mono_ns < ?",
+        (number, limit_mono_ns),
+    ).fetchone()
+    if count < 3:
+        return 0
+    newest = conn.execute(f"SELECT max(t_mono_ns) FROM {table} WHERE {owner} = ?", (number,))
+    _keep_edges(conn, table, owner, number, (first, newest.fetchone()[0]))
+    statement = _DELETE.format(table=table, owner=owner)
+    removed = 0
+    begin = first - first % MINUTE_NS
+    while begin <= last:
+        end = min(begin + _SLICE_NS, limit_mono_ns)
+        values = {"id": number, "begin": begin, "end": end, "minute": MINUTE_NS}
+        with writing(conn):
+            removed += conn.execute(statement, values).rowcount
+        begin += _SLICE_NS
+    return removed
+
+
+def _keep_edges(
+    conn: sqlite3.Connection, table: str, owner: str, number: int, ends: tuple[int, int]
+) -> None:
+    """Fill temp.edge with the instants that must stay whatever their minute."""
+    conn.execute("DELETE FROM temp.edge")
+    conn.executemany("INSERT OR IGNORE INTO temp.edge VALUES (?)", [(t,) for t in ends])
+    if owner != "stream_id":
+        return
+    gaps = "SELECT DISTINCT {} FROM event WHERE stream_id = :id"
+    for end in ("t_mono_ns", "coalesce(since_mono_ns, t_mono_ns)"):
+        for neighbour in ("max(t_mono_ns) {} <= e.t", "min(t_mono_ns) {} >= e.t"):
+            picked = neighbour.format(f"FROM {table} WHERE stream_id = :id AND t_mono_ns")
+            conn.execute(
+                "INSERT OR IGNORE INTO temp.edge SELECT t FROM (SELECT"
+                f" (SELECT {picked}) AS t FROM ({gaps.format(end + ' AS t')}) AS e)"
+                " WHERE t IS NOT NULL",
+                {"id": number},
+            )
