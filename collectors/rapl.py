@@ -48,7 +48,7 @@ class _Candidate(NamedTuple):  # a frozen dataclass costs every job's start 1.3 
     """A zone folder: its control type, its place in the tree, and the name that it gives itself."""
 
     control: str
-    index: tuple[int, ...]
+    place: tuple[int, ...]
     path: str
     label: str
 
@@ -72,7 +72,7 @@ class RaplCollector:
             return Probe("rapl", reason=reason, remedy=remedy, verified=False)
         problems: dict[str, OSError] = {}
         # MSR zones come before their MMIO copies, packages before their sub-zones.
-        for candidate in sorted(candidates, key=lambda c: (c.control != _MSR, c.index)):
+        for candidate in sorted(candidates, key=lambda c: (c.control != _MSR, c.place)):
             key = _key(candidate, candidates)
             if key is None or key in self._zones:
                 continue
@@ -184,16 +184,16 @@ def _key(candidate: _Candidate, candidates: list[_Candidate]) -> str | None:
 
     The MMIO copy of a zone has the same key as the zone, which is how it is told to be a copy.
     """
-    if len(candidate.index) == 1:
+    if len(candidate.place) == 1:
         twins = [
-            c.index
+            c.place
             for c in candidates
-            if (c.control, c.label, len(c.index)) == (candidate.control, candidate.label, 1)
+            if (c.control, c.label, len(c.place)) == (candidate.control, candidate.label, 1)
         ]
-        copy = f"#{candidate.index[0]}" if candidate.index != min(twins) else ""
+        copy = f"#{candidate.place[0]}" if candidate.place != min(twins) else ""
         return f"rapl:{candidate.label}{copy}"
     for parent in candidates:
-        if (parent.control, parent.index) == (candidate.control, candidate.index[:-1]):
+        if (parent.control, parent.place) == (candidate.control, candidate.place[:-1]):
             above = _key(parent, candidates)
             return None if above is None else f"{above}:{candidate.label}"
     return None
@@ -201,7 +201,7 @@ def _key(candidate: _Candidate, candidates: list[_Candidate]) -> str | None:
 
 def _device(candidate: _Candidate, key: str, max_poll_s: float | None) -> Device:
     label = candidate.label
-    parent = key.rpartition(":")[0] if len(candidate.index) > 1 else None
+    parent = key.rpartition(":")[0] if len(candidate.place) > 1 else None
     domain: Domain = "other"
     encloses: tuple[Domain, ...] = ()
     if label == "psys":
