@@ -13,6 +13,7 @@ from frugalwatch.crosscheck.tracker_process import Opinion
 # codecarbon's figure for a CPU that it does not know (core/cpu.py).
 _GENERIC_W_PER_THREAD = 4.0
 _SHORT_WINDOW_S = 5.0
+_WHOLE_WINDOW = 0.98
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ def causes_of(situation: Situation, opinions: Sequence[Opinion]) -> tuple[str, .
         if opinion.name == "codecarbon":
             found += _codecarbon_cpu(situation, opinion)
             found += _codecarbon_ram(situation, opinion)
+            found += _codecarbon_window(opinion)
         elif opinion.name == "pyRAPL":
             found += _pyrapl(opinion)
     found += _ours(situation, opinions)
@@ -76,16 +78,29 @@ def _codecarbon_cpu(situation: Situation, opinion: Opinion) -> Iterator[str]:
 
 
 def _codecarbon_ram(situation: Situation, opinion: Opinion) -> Iterator[str]:
-    watts = opinion.watts(opinion.ram_j)
-    if not watts:
+    watts = opinion.details.get("ram_power_w")
+    if not opinion.ram_j or not isinstance(watts, int | float):
         return
-    flat = f"codecarbon takes a flat {watts:.2g} W for RAM (5 W for each memory module it assumes)"
+    flat = f"codecarbon takes a flat {watts:g} W for RAM (5 W for each memory module it assumes)"
     if situation.has("ram", "measured", "derived"):
         yield f"{flat} and does not read the DRAM counter, which ours is"
     elif any("ram" in device.encloses for device in situation.devices):
         yield f"{flat}; ours has the RAM inside the whole server's watts"
     else:
         yield flat
+
+
+def _codecarbon_window(opinion: Opinion) -> Iterator[str]:
+    """Its RAM power is constant, so its RAM energy tells how much of the window it integrated."""
+    watts, energy_j = opinion.details.get("ram_power_w"), opinion.ram_j
+    if not isinstance(watts, int | float) or not watts or not energy_j:
+        return
+    covered = energy_j / (watts * opinion.seconds)
+    if covered < _WHOLE_WINDOW:
+        yield (
+            f"codecarbon's energies cover {covered:.0%} of the {opinion.seconds:.1f} s that it gives"
+            " as their duration, which lowers its watts by as much"
+        )
 
 
 def _pyrapl(opinion: Opinion) -> Iterator[str]:

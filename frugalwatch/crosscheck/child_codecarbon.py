@@ -53,6 +53,7 @@ def main() -> int:
         "seconds": data.duration,
         "cpu_j": data.cpu_energy * KWH_J,
         "ram_j": data.ram_energy * KWH_J,
+        "ram_power_w": data.ram_power,
         "gpu_j": data.gpu_energy * KWH_J if data.gpu_count else None,
         "co2e_g": None if not country or grams is None else grams * 1000,
         "pue": data.pue,
