@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -23,6 +24,16 @@ class Here(NamedTuple):
     procfs: str = "/proc"
 
 
+def here() -> Here:
+    """Where this process is."""
+    from frugalwatch.sampler.run_start import machine_key
+
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        boot_key = file.read().strip()
+    namespace = os.stat("/proc/self/ns/pid").st_ino
+    return Here(machine_key(), boot_key, namespace, time.monotonic_ns())
+
+
 class Recovered(NamedTuple):
     """A run that was given an end. `state` is interrupted (reboot) or recovered."""
 
@@ -34,7 +45,7 @@ class Recovered(NamedTuple):
 
 def recover(
     conn: sqlite3.Connection,
-    here: Here,
+    place: Here,
     settle: Callable[[sqlite3.Connection, str], None],
     *,
     every_machine: bool = False,
@@ -48,7 +59,7 @@ def recover(
     """
     found = []
     for run in _unfinished(conn):
-        state = _verdict(run, here, every_machine=every_machine)
+        state = _verdict(run, place, every_machine=every_machine)
         if state is not None and _close(conn, run, state):
             settle(conn, run.run_key)
             found.append(Recovered(run.run_id, run.run_key, state, run.heartbeat_mono_ns))
@@ -81,16 +92,16 @@ def _unfinished(conn: sqlite3.Connection) -> list[_Unfinished]:
     ]
 
 
-def _verdict(run: _Unfinished, here: Here, *, every_machine: bool) -> str | None:
+def _verdict(run: _Unfinished, place: Here, *, every_machine: bool) -> str | None:
     """The state that this run is in, or None if it may well be alive."""
-    if run.boot_key != here.boot_key:
-        ours = run.machine_key == here.machine_key
+    if run.boot_key != place.boot_key:
+        ours = run.machine_key == place.machine_key
         return "interrupted" if ours or every_machine else None
-    if run.pid_namespace is not None and run.pid_namespace != here.pid_namespace:
-        silence_ns = here.now_mono_ns - run.heartbeat_mono_ns
+    if run.pid_namespace is not None and run.pid_namespace != place.pid_namespace:
+        silence_ns = place.now_mono_ns - run.heartbeat_mono_ns
         return "recovered" if silence_ns > _SILENT_NS + 10 * run.interval_ns else None
     processes = (run.supervisor, run.sampler, run.job)
-    if any(is_alive(here.procfs, pid, starttime) for pid, starttime in processes):
+    if any(is_alive(place.procfs, pid, starttime) for pid, starttime in processes):
         return None
     return "recovered"
 

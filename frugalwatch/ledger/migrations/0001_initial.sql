@@ -43,7 +43,7 @@ CREATE TABLE run (
     boot_id             INTEGER NOT NULL REFERENCES boot(id),
     state               TEXT NOT NULL CHECK (state IN ('running','done','killed','interrupted','recovered')),
     command             TEXT NOT NULL,          -- JSON array, secret-looking arguments masked
-    command_hash        TEXT NOT NULL,          -- of the unmasked command and the folder: "the same command"
+    command_hash        TEXT NOT NULL,          -- of the command and the folder: "the same command"
     cwd                 TEXT NOT NULL,
     git_commit          TEXT,
     environment         TEXT NOT NULL DEFAULT '{}',  -- JSON: allow-listed values, other names as null

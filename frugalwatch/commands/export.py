@@ -1,0 +1,111 @@
+"""`frugalwatch export`: runs as JSON or CSV, for other programs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+from frugalwatch.config.load import load
+from frugalwatch.ledger.queries import RunRow, find_run, list_runs, stored_result
+
+if TYPE_CHECKING:
+    from sqlite_utils.db import Database
+
+_SAMPLES = """
+SELECT s.run_id AS run, run.run_key, device.key AS device, device.domain, s.origin,
+       (x.t_mono_ns - run.started_mono_ns) / 1e9 AS t_s,
+       x.energy_uj / 1e6 AS energy_j,
+       coalesce(x.low_uj, x.energy_uj) / 1e6 AS low_j,
+       coalesce(x.high_uj, x.energy_uj) / 1e6 AS high_j,
+       x.power_mw / 1e3 AS power_w
+FROM stream s JOIN run ON run.id = s.run_id JOIN device ON device.id = s.device_id
+JOIN sample x ON x.stream_id = s.id
+WHERE s.run_id = ? ORDER BY x.t_mono_ns, device.key
+"""
+
+
+@click.command()
+@click.argument("runs", metavar="[RUN]...", nargs=-1)
+@click.option(
+    "--format", "format_", type=click.Choice(["json", "csv"]), default="json", show_default=True
+)
+@click.option("--samples", is_flag=True, help="With every sample: cumulative joules by device.")
+@click.option("-o", "--output", metavar="FILE", help="Write there instead of to stdout.")
+@click.option("--ledger", metavar="FILE", help="Look into this database.")
+def command(
+    runs: tuple[str, ...], format_: str, samples: bool, output: str | None, ledger: str | None
+) -> None:
+    """Write runs as JSON or CSV: those named, or all.
+
+    \b
+    frugalwatch export > runs.json             every run object, in one array
+    frugalwatch export --format csv            one row a run, in J, g and seconds
+    frugalwatch export last --samples --format csv -o samples.csv
+
+    RUN is as for `frugalwatch show`. Joules of samples are cumulative from the run's first one.
+    """
+    from frugalwatch.ledger.database import open_database
+
+    settings = load({"ledger": ledger}, cwd=os.getcwd(), environ=os.environ).settings
+    with open_database(settings, os.environ) as database:
+        chosen = [find_run(database, name) for name in runs] or list_runs(database)[::-1]
+        with _output(output) as file:
+            if format_ == "csv":
+                _write_csv(file, database, chosen, samples=samples)
+            else:
+                _write_json(file, database, chosen, samples=samples)
+
+
+def _write_json(file: TextIO, db: Database, runs: list[RunRow], *, samples: bool) -> None:
+    """One array, written run by run, so that a long ledger needs no memory."""
+    separator = "[\n"
+    for run in runs:
+        document = stored_result(db, run.number)
+        if document is None:
+            click.echo(_left_out(run), err=True)
+            continue
+        document["number"] = run.number  # of this ledger; a merged run had another one before
+        if samples:
+            document["samples"] = list(db.query(_SAMPLES, [run.number]))
+        file.write(separator + json.dumps(document))
+        separator = ",\n"
+    file.write("[]\n" if separator == "[\n" else "\n]\n")
+
+
+def _left_out(run: RunRow) -> str:
+    if run.state == "running":
+        return f"run {run.number} is not finished and was left out; see frugalwatch show"
+    return f"run {run.number} has no totals and was left out\nhint: frugalwatch recover"
+
+
+def _write_csv(file: TextIO, db: Database, runs: list[RunRow], *, samples: bool) -> None:
+    query = _SAMPLES if samples else "SELECT * FROM run_energy WHERE run = ?"
+    columns = [column[0] for column in db.execute(query, [0]).description]
+    writer = csv.DictWriter(file, columns, lineterminator="\n")
+    writer.writeheader()
+    for run in runs:
+        writer.writerows(db.query(query, [run.number]))
+
+
+@contextmanager
+def _output(path: str | None) -> Iterator[TextIO]:
+    """stdout, or a file that appears only when it is complete."""
+    if path is None:
+        yield sys.stdout
+        return
+    partial = f"{path}.{os.getpid()}.partial"
+    try:
+        with open(partial, "x", encoding="utf-8", newline="") as file:
+            yield file
+        os.replace(partial, path)
+    except BaseException:
+        if os.path.exists(partial):
+            os.unlink(partial)
+        raise
