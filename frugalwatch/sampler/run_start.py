@@ -6,6 +6,15 @@ import os
 import zlib
 
 from frugalwatch.ledger.records import RunStart
+from frugalwatch.machine import (
+    boot_key,
+    cpu_name,
+    machine_key,
+    memory_bytes,
+    pid_namespace,
+    read_line,
+    read_text,
+)
 from frugalwatch.privacy import mask_arguments, storable_environment
 from frugalwatch.sampler.context import RunContext
 from frugalwatch.sampler.job_tree import start_time
@@ -20,22 +29,22 @@ def describe_run(context: RunContext) -> RunStart:
         run_key=context.run_key,
         machine_key=machine_key(),
         hostname=system.nodename,
-        boot_key=_line("/proc/sys/kernel/random/boot_id") or "unknown",
+        boot_key=boot_key(),
         command=tuple(command),
         command_hash=command_hash(command, context.cwd),
         cwd=context.cwd,
         interval_ns=round(settings.interval_s * 1e9),
         started_utc_ns=context.started_utc_ns,
         started_mono_ns=context.started_mono_ns,
-        cpu_model=_cpu_name(),
+        cpu_model=cpu_name(),
         cpu_threads=os.cpu_count(),
-        memory_bytes=_memory_bytes(),
+        memory_bytes=memory_bytes(),
         kernel=system.release,
         group_key=context.group_key,
         parent_run_key=context.parent_run_key,
         git_commit=git_commit(context.cwd),
         environment=storable_environment(context.environment, settings.environment_allow),
-        pid_namespace=_inode("/proc/self/ns/pid"),
+        pid_namespace=pid_namespace(),
         supervisor_pid=context.supervisor_pid,
         supervisor_starttime=start_time(context.supervisor_pid),
         sampler_pid=os.getpid(),
@@ -55,13 +64,6 @@ def command_hash(masked: list[str], cwd: str) -> str:
     return f"{zlib.crc32(data):08x}{zlib.adler32(data):08x}"
 
 
-def machine_key() -> str:
-    """A stable name for this machine that does not reveal its machine-id."""
-    identity = _line("/etc/machine-id") or os.uname().nodename
-    data = f"frugalwatch:{identity}".encode()
-    return f"{zlib.crc32(data):08x}{zlib.adler32(data):08x}"
-
-
 def git_commit(folder: str) -> str | None:
     """The commit that is checked out around `folder`, read from the files of git; None if none."""
     while True:
@@ -76,17 +78,17 @@ def git_commit(folder: str) -> str | None:
 
 def _head(git: str) -> str | None:
     if os.path.isfile(git):  # a worktree or submodule: "gitdir: <path>"
-        named = _line(git).partition("gitdir: ")[2]
+        named = read_line(git).partition("gitdir: ")[2]
         git = os.path.normpath(os.path.join(os.path.dirname(git), named))
-    head = _line(os.path.join(git, "HEAD"))
+    head = read_line(os.path.join(git, "HEAD"))
     if not head.startswith("ref: "):
         return _commit(head)
     reference = head[5:]
-    common = os.path.normpath(os.path.join(git, _line(os.path.join(git, "commondir"))))
-    found = _line(os.path.join(git, reference)) or _line(os.path.join(common, reference))
+    common = os.path.normpath(os.path.join(git, read_line(os.path.join(git, "commondir"))))
+    found = read_line(os.path.join(git, reference)) or read_line(os.path.join(common, reference))
     if found:
         return _commit(found)
-    for line in _text(os.path.join(common, "packed-refs")).splitlines():
+    for line in read_text(os.path.join(common, "packed-refs")).splitlines():
         if line.endswith(f" {reference}"):
             return _commit(line.split(" ", 1)[0])
     return None
@@ -94,34 +96,3 @@ def _head(git: str) -> str | None:
 
 def _commit(text: str) -> str | None:
     return text if len(text) in (40, 64) and not set(text) - set("0123456789abcdef") else None
-
-
-def _cpu_name() -> str | None:
-    for line in _text("/proc/cpuinfo", 4096).splitlines():
-        if line.startswith(("model name", "Model")):
-            return line.partition(":")[2].strip() or None
-    return None
-
-
-def _memory_bytes() -> int | None:
-    words = _text("/proc/meminfo", 4096).split()
-    return int(words[1]) * 1024 if len(words) > 1 and words[1].isdigit() else None
-
-
-def _inode(path: str) -> int | None:
-    try:
-        return os.stat(path).st_ino
-    except OSError:
-        return None
-
-
-def _line(path: str) -> str:
-    return _text(path).partition("\n")[0].strip()
-
-
-def _text(path: str, limit: int = -1) -> str:
-    try:
-        with open(path, errors="replace") as file:
-            return file.read(limit)
-    except OSError:
-        return ""

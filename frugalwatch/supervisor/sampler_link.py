@@ -125,7 +125,7 @@ class SamplerLink:
         return None
 
     def _receive(self, deadline: float, interrupted: Callable[[], bool]) -> bytes | None:
-        """All bytes up to end of file; empty if the sampler died, None if it took too long."""
+        """One line of the sampler's; empty if it died first, None if it took too long."""
         data = b""
         while True:
             left = deadline - time.monotonic()
@@ -136,8 +136,10 @@ class SamplerLink:
                 continue
             chunk = os.read(self._result, 1 << 16)
             if not chunk:
-                return data if data.endswith(b"\n") else b""
+                return b""
             data += chunk
+            if data.endswith(b"\n"):  # whole; closing the ledger needs nobody's patience
+                return data
 
     def _send(self, message: dict[str, object]) -> None:
         if self.pid is None:

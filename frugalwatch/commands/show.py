@@ -1,0 +1,73 @@
+"""`frugalwatch show RUN`: everything that is known about one run."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import sys
+from typing import Any
+
+import click
+
+from frugalwatch.config.load import load
+from frugalwatch.config.settings import Settings
+
+
+@click.command()
+@click.argument("run", default="last")
+@click.option("--json", "as_json", is_flag=True, help="Print the run object (frugalwatch.run/1).")
+@click.option("--ledger", metavar="FILE", help="Look into this database.")
+def command(run: str, as_json: bool, ledger: str | None) -> None:
+    """Show one run in full.
+
+    \b
+    frugalwatch show            the last run
+    frugalwatch show 40         run 40
+    frugalwatch show 20261122   the run whose key begins so
+    frugalwatch show --json     for programs
+
+    RUN is a number, the beginning of a run's key, `last`, or -2 for the one before the last.
+    """
+    from frugalwatch.ledger.current import open_current
+    from frugalwatch.ledger.database import database
+    from frugalwatch.ledger.paths import ledger_path, locate
+    from frugalwatch.ledger.queries import find_run, stored_result
+
+    loaded = load({"ledger": ledger}, cwd=os.getcwd(), environ=os.environ)
+    location = locate(ledger_path(loaded.settings, os.environ), os.environ)
+    connection = open_current(location, os.environ, notify=_warn)
+    try:
+        ledger_rows = database(connection)
+        row = find_run(ledger_rows, run)
+        # Any: the run object is JSON, described in docs/reference/run-object.md.
+        document: dict[str, Any] | None = stored_result(ledger_rows, row.number)
+        if document is None:
+            document = _so_far(connection, row.run_key, loaded.settings)
+    finally:
+        connection.close()
+    # A number is this ledger's own; a run that was merged in has another one here.
+    document["number"] = row.number
+    if as_json:
+        click.echo(json.dumps(document, indent=2))
+        return
+    from frugalwatch.report.full import full_text
+    from frugalwatch.report.style import choose_style
+
+    style = choose_style(os.environ, is_terminal=sys.stdout.isatty())
+    click.echo(full_text(document, style))
+
+
+def _warn(kind: str, message: str) -> None:
+    del kind
+    click.echo(f"warning: {message}", err=True)
+
+
+def _so_far(connection: sqlite3.Connection, run_key: str, settings: Settings) -> dict[str, Any]:
+    """A run that goes on, or that nobody settled yet, computed from what is there."""
+    from frugalwatch.carbon.grid import resolve_or_world
+    from frugalwatch.report.settle import settle_run
+
+    factor, _ = resolve_or_world(settings)
+    document, _ = settle_run(connection, run_key, factor, settings)
+    return document
