@@ -98,18 +98,18 @@ def _codecarbon_window(opinion: Opinion) -> Iterator[str]:
     covered = energy_j / (watts * opinion.seconds)
     if covered < _WHOLE_WINDOW:
         yield (
-            f"codecarbon's energies cover {covered:.0%} of the {opinion.seconds:.1f} s that it gives"
-            " as their duration, which lowers its watts by as much"
+            f"codecarbon's energies cover {covered:.0%} of the {opinion.seconds:.1f} s that it"
+            " gives as their duration, which lowers its watts by as much"
         )
 
 
 def _pyrapl(opinion: Opinion) -> Iterator[str]:
     wraps, two_ends_j = opinion.details.get("wraps"), opinion.details.get("two_ends_j")
     if isinstance(wraps, int) and wraps and isinstance(two_ends_j, int | float):
-        by_itself = f"{two_ends_j:.4g} J" if two_ends_j >= 0 else "a negative energy"
         yield (
             f"a counter wrapped ({wraps} seen): read at two ends only, as pyRAPL's own measurement"
-            f" does, the CPU's energy would have been {by_itself} and not {opinion.cpu_j:.4g} J"
+            f" does, the CPU's energy would have come out as {two_ends_j:.4g} J and not"
+            f" {opinion.cpu_j:.4g} J"
         )
         if opinion.details.get("ranges_known") is False:
             yield "a counter's range could not be read, so energy before its wrap is missing above"

@@ -160,7 +160,7 @@ def _factor(row: EmissionsRow, settings: Settings) -> GridFactor:
         source=f"codecarbon {row.version}".strip(),
         attribution="",
         g_per_kwh=row.g_per_kwh,
-        note=f"the factor that codecarbon applied in {year}; the year of its data is not in its file",
+        note=f"the factor that codecarbon applied in {year}; its data's year is not in the file",
     )
 
 
