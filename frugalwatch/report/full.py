@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -13,6 +14,7 @@ from frugalwatch.report.summary import block_summary
 Document: TypeAlias = Mapping[str, Any]
 
 _MOST_ROWS = 30
+_WIDTH = 78
 
 
 def full_text(run: Document, style: Style) -> str:
@@ -36,7 +38,22 @@ def _section(title: str, lines: Sequence[str], style: Style) -> str:
     shown = [*lines[:_MOST_ROWS]]
     if len(lines) > _MOST_ROWS:
         shown.append(f"... and {len(lines) - _MOST_ROWS} more (--json has all)")
-    return "\n".join([style.bold(title), *(f"  {line}".rstrip() for line in shown)])
+    text = [part for line in shown for part in _wrapped(line)]
+    return "\n".join([style.bold(title), *text])
+
+
+def _wrapped(line: str) -> list[str]:
+    """Prose is broken at 78 columns; a table's row, which holds wide gaps, stays whole."""
+    if len(line) <= _WIDTH - 2 or "   " in line.strip():
+        return [f"  {line}".rstrip()]
+    return textwrap.wrap(
+        line,
+        _WIDTH,
+        initial_indent="  ",
+        subsequent_indent="    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[int]) -> list[str]:
