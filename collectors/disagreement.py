@@ -69,7 +69,7 @@ class CrossCheck:
             last_ns, last_w = self._last
             dt_s = (t_ns - last_ns) / _NS
             self._integral_j += (power_w + last_w) / 2 * dt_s
-            self._squares_w2 += ((power_w + last_w) / 2) ** 2 * dt_s
+            self._squares_w2 += (power_w**2 + last_w**2) / 2 * dt_s
             self._count += 1
         self._last = (t_ns, power_w)
         return self._verdict(t_ns, counter_uj)

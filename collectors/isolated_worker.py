@@ -156,7 +156,11 @@ def _child(
         request_fd, reply_fd = _settle_files(request_fd, reply_fd)
         _set_name(f"fw-{name}")
         try:
-            _serve(factory(), state, request_fd, reply_fd)
+            collector = factory()
+            try:
+                _serve(collector, state, request_fd, reply_fd)
+            finally:
+                collector.close()
             status = 0
         except (BrokenPipeError, ConnectionError):
             status = 0  # the parent is gone or has given us up
@@ -237,7 +241,6 @@ def _serve(collector: Collector, state: object, request_fd: int, reply_fd: int) 
             ),
         )
         if not _wait_for_request(poller, request_fd, polled):
-            collector.close()
             return
 
 
