@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from frugalwatch.config.load import load
+from frugalwatch.errors import FrugalWatchError
 from frugalwatch.ledger.queries import RunRow, find_run, list_runs, stored_result
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ WHERE s.run_id = ? ORDER BY x.t_mono_ns, device.key
 @click.option("-o", "--output", metavar="FILE", help="Write there instead of to stdout.")
 @click.option("--ledger", metavar="FILE", help="Look into this database.")
 def command(
-    runs: tuple[str, ...], format_: str, samples: bool, output: str | None, ledger: str | None
+    *, runs: tuple[str, ...], format_: str, samples: bool, output: str | None, ledger: str | None
 ) -> None:
     """Write runs as JSON or CSV: those named, or all.
 
@@ -96,16 +97,25 @@ def _write_csv(file: TextIO, db: Database, runs: list[RunRow], *, samples: bool)
 
 @contextmanager
 def _output(path: str | None) -> Iterator[TextIO]:
-    """stdout, or a file that appears only when it is complete."""
+    """stdout, or a file that appears only when it is complete.
+
+    A pipe or a device (`-o /dev/stdout`) is written to and never replaced.
+    """
     if path is None:
         yield sys.stdout
         return
-    partial = f"{path}.{os.getpid()}.partial"
+    special = os.path.exists(path) and not os.path.isfile(path)
+    partial = path if special else f"{path}.{os.getpid()}.partial"
     try:
-        with open(partial, "x", encoding="utf-8", newline="") as file:
+        file = open(partial, "w", encoding="utf-8", newline="")  # noqa: SIM115 - closed below
+    except OSError as error:
+        raise FrugalWatchError(f"cannot write {path}", why=error.strerror or str(error)) from error
+    try:
+        with file:
             yield file
-        os.replace(partial, path)
+        if not special:
+            os.replace(partial, path)
     except BaseException:
-        if os.path.exists(partial):
+        if not special and os.path.exists(partial):
             os.unlink(partial)
         raise

@@ -31,7 +31,7 @@ _NARROWEST_COMMAND = 12
 @click.option("--json", "as_json", is_flag=True, help=f"Print JSON ({SCHEMA}).")
 @click.option("--ledger", metavar="FILE", help="Look into this database.")
 def command(
-    text: str, limit: int, everything: bool, state: str | None, as_json: bool, ledger: str | None
+    *, text: str, limit: int, everything: bool, state: str | None, as_json: bool, ledger: str | None
 ) -> None:
     """List the recorded runs, the latest first.
 

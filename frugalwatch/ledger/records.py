@@ -15,7 +15,8 @@ from typing import NamedTuple
 class RunStart(NamedTuple):
     """Everything that is known when a run starts. Times are CLOCK_MONOTONIC unless named utc.
 
-    `command` is masked; `command_hash` says which runs are of the same command. `environment` holds allow-listed values, and None for names stored without a value.
+    `command` is masked; `command_hash` says which runs are of the same command.
+    `environment` holds allow-listed values, and None for names stored without a value.
     `*_starttime` is field 22 of /proc/<pid>/stat; `pid_namespace` the inode of /proc/self/ns/pid.
     """
 
