@@ -81,7 +81,9 @@ def percent(part: float) -> str:
 
 
 def money(amount: float, currency: str) -> str:
-    """Two decimals from a hundredth on, two significant digits below."""
+    """Two decimals from ten cents on, two significant digits below, `< 0.0001` for less."""
+    if 0 < amount < 0.0001:
+        return f"< 0.0001 {currency}"
     text = f"{amount:.2f}" if amount >= 0.1 else significant(amount, 2)
     return f"{text} {currency}"
 

@@ -70,6 +70,7 @@ def build(
         **_energies(estimated, "estimated_j", "estimated_low_j", "estimated_high_j"),
         **_attribution(devices, share),
         **_carbon(measured, estimated, factor, settings),
+        "embodied": _embodied(settings, window.length / 1e9),
         "coverage": _coverage(devices),
         "devices": [_device_object(d, window) for d in devices],
         "phases": phase_objects(connection, run["id"], devices, window),
@@ -181,6 +182,28 @@ def _carbon(
             "currency": money.currency,
             "price_per_kwh": money.price_per_kwh,
         },
+    }
+
+
+def _embodied(settings: Settings, duration_s: float) -> dict[str, object] | None:
+    """Making the hardware that the user named: beside the operational carbon, never inside it."""
+    if settings.embodied is None:
+        return None
+    from frugalwatch.carbon.embodied import embodied
+    from frugalwatch.errors import UsageError
+
+    try:
+        found = embodied(settings, duration_s)
+    except UsageError as problem:  # the job is over: say it here, fail nowhere
+        return {"co2e_g": None, "problem": problem.message}
+    assert found is not None
+    return {
+        "co2e_g": found.co2e_g,
+        "co2e_low_g": found.low_g,
+        "co2e_high_g": found.high_g,
+        "hardware": found.what,
+        "share": found.share,
+        "attribution": list(found.attribution),
     }
 
 

@@ -75,6 +75,8 @@ def block_summary(run: Document, style: Style, *, next_step: bool = True) -> str
     else:
         lines += [_row("Energy", "unknown: nothing here could be read or modelled")]
     lines += _carbon(run)
+    if run["embodied"] is not None:
+        lines += _embodied(run["embodied"])
     if run["cost"] is not None:
         cost = run["cost"]
         lines.append(
@@ -85,7 +87,7 @@ def block_summary(run: Document, style: Style, *, next_step: bool = True) -> str
             )
         )
     if run["energy_j"] is None and run["estimated_j"] is not None:
-        lines.append(_row("Not counted", "network, cooling (PUE 1), making the hardware"))
+        lines.append(_row("Not counted", _not_counted(run)))
     lines += _steps(run)
     lines += _comparison(run)
     lines += _warnings(run)
@@ -234,6 +236,14 @@ def _carbon(run: Document) -> list[str]:
     return lines
 
 
+def _embodied(found: Mapping[str, Any]) -> list[str]:
+    if found["co2e_g"] is None:
+        return _wrapped("Hardware", f"making it is not counted: {found['problem']}")
+    low, high = found["co2e_low_g"], found["co2e_high_g"]
+    text = f"{grams(low)} to {grams(high)}, making {found['hardware']}"
+    return [_row("Hardware", f"~{grams(found['co2e_g'])} CO2e", text)]
+
+
 def _steps(run: Document) -> list[str]:
     steps = run["steps"]
     if not steps:
@@ -296,6 +306,15 @@ def _mark(run: Document) -> str:
 
 def _is_model(device: Mapping[str, Any]) -> bool:
     return bool(device["origin"] == "estimated")
+
+
+def _not_counted(run: Document) -> str:
+    left_out = ["network"]
+    if run["carbon"]["pue"] == 1:
+        left_out.append("cooling (PUE 1)")
+    if run["embodied"] is None:
+        left_out.append("making the hardware")
+    return ", ".join(left_out)
 
 
 def _has_estimates(run: Document) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import marshal
 import mmap
+import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -46,6 +47,16 @@ class RunContext:
     api_socket: socket.socket | None
     warnings: tuple[str, ...]
     shelf: Shelf
+
+    def clean_up(self) -> None:
+        """Remove what was made for this run outside the ledger: its socket and its cgroup."""
+        if self.api_socket is not None:
+            try:
+                os.unlink(self.api_socket.getsockname())
+            except OSError:
+                pass
+        if self.cgroup is not None:
+            self.cgroup.remove()
 
 
 class Shelf:

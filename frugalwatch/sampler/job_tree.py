@@ -13,6 +13,9 @@ from dataclasses import dataclass
 
 _TICK_US = 1_000_000 // os.sysconf("SC_CLK_TCK")
 _SIGCHLD_BIT = 1 << 16
+# Samplers and readers call themselves so. Those of a sampler that died, or of a run inside this
+# one, can be found below a supervisor, and are no part of its job.
+OUR_NAMES = frozenset({"fw-sampler", "fw-nvidia"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +43,8 @@ def tree_use(
         pid = waiting.pop()
         if pid in seen or pid in leave_out:
             continue
-        fields = _stat(pid, procfs)
-        if fields is None:
+        name, fields = _stat(pid, procfs)
+        if not fields or (name in OUR_NAMES and pid != root_pid):
             continue
         seen.add(pid)
         cpu_us += sum(int(x) for x in fields[11:15]) * _TICK_US
@@ -52,8 +55,8 @@ def tree_use(
 
 def start_time(pid: int, procfs: str = "/proc") -> int | None:
     """Clock ticks after boot at which a process began: with its pid, its identity."""
-    fields = _stat(pid, procfs)
-    return int(fields[19]) if fields is not None else None
+    _, fields = _stat(pid, procfs)
+    return int(fields[19]) if fields else None
 
 
 def _children(pid: int, procfs: str) -> list[int]:
@@ -71,10 +74,14 @@ def _children(pid: int, procfs: str) -> list[int]:
     return found
 
 
-def _stat(pid: int, procfs: str) -> list[str] | None:
-    """Fields of /proc/<pid>/stat from the third on (the name may hold spaces and brackets)."""
+def _stat(pid: int, procfs: str) -> tuple[str, list[str]]:
+    """Name, and fields of /proc/<pid>/stat from the third on; none if there is no such process.
+
+    The name may hold spaces and brackets.
+    """
     try:
         with open(f"{procfs}/{pid}/stat", errors="replace") as file:
-            return file.read().rpartition(")")[2].split()
+            before, _, after = file.read().rpartition(")")
     except OSError:
-        return None
+        return "", []
+    return before.partition("(")[2], after.split()

@@ -15,6 +15,7 @@ from frugalwatch.ledger.paths import locate
 from frugalwatch.ledger.records import RunEnd
 from frugalwatch.sampler.clocks import ClockWatch
 from frugalwatch.sampler.context import Opening, RunContext
+from frugalwatch.sampler.grid import GridWatch
 from frugalwatch.sampler.job_meter import JobMeter
 from frugalwatch.sampler.messages import receive
 from frugalwatch.sampler.recorder import Recorder
@@ -58,6 +59,7 @@ class Sampler:
         self._clocks = ClockWatch()
         self._openings: list[Opening] = list(context.openings)
         self._isolated = readers
+        self._grid = GridWatch(context)
         self._job = _open_job(context.job_pid)
         self._interval_ns = round(context.settings.interval_s * 1e9)
         self._bad_messages = 0
@@ -107,6 +109,7 @@ class Sampler:
             self._openings.append(opening)
             self._take_in(opening)
         self._poll()
+        self._hear_the_grid()
         self._usage(time.monotonic_ns())
         self._journal.commit()
         self._save_state()
@@ -157,6 +160,7 @@ class Sampler:
             reader.request()
         self._journal.usage(now, cpu_us, self._busy_us())
         self._hear_the_job()
+        self._hear_the_grid()
         self._journal.heartbeat(now)
         self._journal.commit()
         self._save_state()
@@ -171,11 +175,15 @@ class Sampler:
         for reader in self._isolated:
             if reader.fileno() >= 0:
                 poller.register(reader.fileno(), select.POLLIN)
+        if self._grid.fileno() >= 0:
+            poller.register(self._grid.fileno(), select.POLLIN)
         for descriptor, _ in poller.poll(seconds * 1e3 + 0.5):
             if descriptor == self._control:
                 self._hear_the_supervisor()
             elif descriptor == self._job:
                 self._end = {}
+            elif descriptor == self._grid.fileno():
+                self._hear_the_grid()
             else:
                 self._hear_readers()
 
@@ -195,6 +203,11 @@ class Sampler:
         messages, bad = receive(self._context.api_socket)
         self._bad_messages += bad
         self._recorder.say(messages)
+
+    def _hear_the_grid(self) -> None:
+        value = self._grid.tend()
+        if value is not None:
+            self._journal.grid_intensity(value)
 
     def _hear_the_supervisor(self) -> None:
         data = os.read(self._control, 65536)
@@ -271,9 +284,13 @@ class Sampler:
         self._hear_the_job()
         self._last_look(now)
         self._recorder.close(time.monotonic_ns())
+        factor, intensities, warning = self._grid.finish(ended)
+        for value in intensities:
+            self._journal.grid_intensity(value)
+        if warning:
+            self._notices.append(warning)
         self._journal.usage(max(ended, self._context.started_mono_ns + 1), cpu_us, busy_us)
         self._last_events(end)
-        from frugalwatch.carbon.grid import resolve_or_world
         from frugalwatch.report.settle import settle_run
 
         connection = self._journal.finish(
@@ -288,21 +305,26 @@ class Sampler:
                 machine_busy_us=busy_us,
             )
         )
-        factor, warning = resolve_or_world(self._context.settings)
-        if warning:
-            self._notices.append(warning)
         document, totals = settle_run(
             connection, self._context.run_key, factor, self._context.settings
         )
         self._journal.store_totals(totals)
         answer = {"run": document, "notices": self._notices, "ledger": self._journal.where}
-        if not self._orphaned:
-            data = json.dumps(answer).encode() + b"\n"
-            while data:
-                data = data[os.write(self._result, data) :]
+        self._answer(answer)
         self._journal.close()
         for reader in self._isolated:
             reader.close(0.0)
+
+    def _answer(self, answer: dict[str, object]) -> None:
+        """Send the result; without a supervisor, do what it would have done at the end."""
+        data = json.dumps(answer).encode() + b"\n"
+        try:
+            while data and not self._orphaned:
+                data = data[os.write(self._result, data) :]
+        except BrokenPipeError:
+            self._orphaned = True
+        if self._orphaned:
+            self._context.clean_up()
 
     def _last_look(self, asked_mono_ns: int) -> None:
         """Wait for the isolated readers' answers to the last request, but not for long."""

@@ -15,18 +15,16 @@ _PR_SET_NAME = 15
 _CRASHED = 70  # EX_SOFTWARE
 
 
-def become_sampler(
-    context: RunContext, *, control: int, result: int, inherited: frozenset[int], replaces: int
-) -> NoReturn:
+def become_sampler(context: RunContext, *, control: int, result: int, replaces: int) -> NoReturn:
     """Sample until the run is over, then exit. Never returns and never raises.
 
     The process stays in the job's group with the forwarded signals blocked (see
-    `supervisor/signals.py`). It gives back every descriptor of the job, so that a pipe that the
-    job closes is closed.
+    `supervisor/signals.py`). It holds none of the job's descriptors, so that a pipe that the job
+    closes is closed.
     """
     status = 0
     try:
-        _detach(inherited)
+        _detach()
         from frugalwatch.sampler.readers import start_readers
 
         readers = start_readers(context)
@@ -40,18 +38,12 @@ def become_sampler(
         os._exit(status)
 
 
-def _detach(inherited: frozenset[int]) -> None:
+def _detach() -> None:
     signal.signal(signal.SIGTSTP, signal.SIG_IGN)  # Ctrl-Z stops the job, not its measurement
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(null, descriptor)
     os.close(null)
-    for descriptor in inherited:
-        if descriptor > 2:
-            try:
-                os.close(descriptor)
-            except OSError:
-                continue
     try:
         ctypes.CDLL(None).prctl(_PR_SET_NAME, b"fw-sampler", 0, 0, 0)
     except (OSError, AttributeError):
