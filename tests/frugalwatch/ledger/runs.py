@@ -17,7 +17,7 @@ _NONE = (None, None, None)
 
 
 def fill(path: Path) -> None:
-    """Runs 1 to 6, a minute apart: measured, mixed, modelled and failed, running, killed, cut off."""
+    """Runs 1 to 6, a minute apart: measured, mixed, modelled, running, killed, cut off."""
     _run(path, 1, totals=(*_MEASURED, *_NONE))
     _run(path, 2, totals=(*_MEASURED, *_MODELLED))
     _run(path, 3, totals=(*_NONE, *_MODELLED), arguments=_LONG, exit_code=1)
