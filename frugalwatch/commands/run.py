@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 
 import click
 
@@ -74,6 +73,7 @@ def command(  # noqa: PLR0917 - click passes every option by its name
         raise click.UsageError("; ".join(str(p) for p in problems))
 
     from frugalwatch.ledger.paths import ledger_path
+    from frugalwatch.supervisor.environment import caller_environment
     from frugalwatch.supervisor.supervise import Request, supervise
 
     warnings = tuple(f"configuration: {problem}" for problem in loaded.problems)
@@ -81,25 +81,29 @@ def command(  # noqa: PLR0917 - click passes every option by its name
         Request(
             argv=argv,
             cwd=cwd,
-            environment=dict(os.environ),
+            environment=caller_environment(),
             settings=loaded.settings,
             ledger_path=ledger_path(loaded.settings, os.environ),
             warnings=warnings,
             wait_descendants=wait_descendants,
+            keep_stdout=json_target is not None and json_target.startswith(("-", "/dev/")),
         )
     )
-    from frugalwatch.report.at_exit import report_outcome
+    try:
+        from frugalwatch.report.at_exit import report_outcome
 
-    measured = report_outcome(
-        outcome,
-        style=loaded.settings.summary,
-        quiet=quiet,
-        json_target=json_target,
-        environ=os.environ,
-    )
+        measured = report_outcome(
+            outcome,
+            style=loaded.settings.summary,
+            quiet=quiet,
+            json_target=json_target,
+            environ=os.environ,
+        )
+    except Exception as error:  # noqa: BLE001 - the job has run, and its status is still owed
+        measured = False
+        os.write(2, f"frugalwatch: no summary: {error!r}\n".encode(errors="replace"))
     if strict and outcome.end is not None and not measured:
         return _STRICT_FAILURE
-    sys.stdout.flush()
     return outcome.exit_code
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Mapping
 
 from frugalwatch.report.style import choose_style
@@ -63,8 +62,12 @@ def _write_json(run: dict[str, object], target: str) -> None:
     text = json.dumps(run, indent=2) + "\n"
     try:
         if target == "-":
-            sys.stdout.write(text)
-            sys.stdout.flush()
+            _write_all(1, text.encode(errors="replace"))
+            return
+        if os.path.exists(target) and not os.path.isfile(target):
+            # A pipe or a device: a rename would put a plain file in its place.
+            with open(target, "w") as file:
+                file.write(text)
             return
         # Renamed into place, so that whoever waits for the file never reads half of it.
         part = f"{target}.part-{os.getpid()}"
@@ -73,6 +76,11 @@ def _write_json(run: dict[str, object], target: str) -> None:
         os.replace(part, target)
     except OSError as error:
         _say(f"frugalwatch: cannot write {target}: {error.strerror}")
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
 
 
 def _is_terminal() -> bool:

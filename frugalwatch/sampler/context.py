@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import marshal
 import mmap
 import os
@@ -51,10 +52,8 @@ class RunContext:
     def clean_up(self) -> None:
         """Remove what was made for this run outside the ledger: its socket and its cgroup."""
         if self.api_socket is not None:
-            try:
+            with contextlib.suppress(OSError):
                 os.unlink(self.api_socket.getsockname())
-            except OSError:
-                pass
         if self.cgroup is not None:
             self.cgroup.remove()
 

@@ -309,7 +309,11 @@ class Sampler:
             connection, self._context.run_key, factor, self._context.settings
         )
         self._journal.store_totals(totals)
-        answer = {"run": document, "notices": self._notices, "ledger": self._journal.where}
+        answer: dict[str, object] = {
+            "run": document,
+            "notices": self._notices,
+            "ledger": self._journal.where,
+        }
         self._answer(answer)
         self._journal.close()
         for reader in self._isolated:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
+
+from frugalwatch.supervisor.signals import CallersSignals
 
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
@@ -35,21 +36,26 @@ def start_job(
     argv: Sequence[str],
     environment: Mapping[str, str],
     *,
+    signals: CallersSignals,
     before_exec: Callable[[], None] | None = None,
 ) -> StartedJob | ExecFailure:
     """Fork and exec `argv`; returns once the exec has succeeded or failed.
 
     The child keeps the process group, the working folder, the umask and every inherited file
-    descriptor. Signals that this process blocked are unblocked again, and those that Python
-    ignores for itself (SIGPIPE, SIGXFSZ) get their default action back. `before_exec` runs in the
-    child (to join a cgroup); its failure is ignored, since the job comes first.
+    descriptor; its signals are as our caller had them. `before_exec` runs in the child (to join a
+    cgroup); its failure is ignored, since the job comes first.
     """
-    report, announce = os.pipe()  # both close on exec: end of file means that exec succeeded
-    started_mono_ns = time.monotonic_ns()
-    started_utc_ns = time.time_ns()
-    pid = os.fork()
+    try:
+        report, announce = os.pipe()  # both close on exec: end of file means that exec succeeded
+        started_mono_ns = time.monotonic_ns()
+        started_utc_ns = time.time_ns()
+        pid = os.fork()
+    except (
+        OSError
+    ) as problem:  # no descriptor or no process left: a shell could not start it either
+        return _failure(argv[0], problem.errno or errno.EAGAIN)
     if pid == 0:
-        _become(argv, environment, before_exec, announce)
+        _become(argv, environment, signals, before_exec, announce)
     os.close(announce)
     answer = os.read(report, 16)
     os.close(report)
@@ -62,6 +68,7 @@ def start_job(
 def _become(
     argv: Sequence[str],
     environment: Mapping[str, str],
+    signals: CallersSignals,
     before_exec: Callable[[], None] | None,
     announce: int,
 ) -> NoReturn:
@@ -70,9 +77,7 @@ def _become(
     try:
         if before_exec is not None:
             before_exec()
-        for number in (signal.SIGPIPE, signal.SIGXFSZ):
-            signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        signals.restore()
         error = _exec(argv, environment)
     except OSError as problem:
         error = problem.errno or errno.ENOENT
@@ -86,6 +91,8 @@ def _become(
 def _exec(argv: Sequence[str], environment: Mapping[str, str]) -> int:
     """Try every folder of PATH as execvp(3) does; returns the errno that explains the failure."""
     name = argv[0]
+    if not name:
+        return errno.ENOENT
     if "/" in name:
         candidates = [name]
     else:

@@ -32,9 +32,8 @@ class JobEnd:
 class SamplerLink:
     """One sampler process at a time, and the two pipes that lead to it."""
 
-    def __init__(self, context: RunContext, inherited: frozenset[int]) -> None:
+    def __init__(self, context: RunContext) -> None:
         self._context = context
-        self._inherited = inherited
         self._control = -1
         self._result = -1
         self._deaths = 0
@@ -43,31 +42,42 @@ class SamplerLink:
 
     def start(self) -> None:
         """Fork a sampler. On failure (no memory, process limit) the job goes on without one."""
-        control_read, self._control = os.pipe()
-        self._result, result_write = os.pipe()
+        try:
+            control_read, self._control = os.pipe()
+        except OSError:
+            self._plan_restart()
+            return
+        try:
+            self._result, result_write = os.pipe()
+        except OSError:
+            self._give_up(control_read, self._control)
+            return
         gc.freeze()  # keeps the collector from touching, and so copying, pages that are shared
         try:
             pid = os.fork()
         except OSError:
-            pid = -1
+            self._give_up(control_read, self._control, self._result, result_write)
+            return
         if pid == 0:
             os.close(self._control)
             os.close(self._result)
             become_sampler(
-                self._context,
-                control=control_read,
-                result=result_write,
-                inherited=self._inherited,
-                replaces=self._deaths,
+                self._context, control=control_read, result=result_write, replaces=self._deaths
             )
         os.close(control_read)
         os.close(result_write)
-        self.pid = pid if pid > 0 else None
+        self.pid = pid
 
     def died(self) -> None:
         """The sampler was reaped: plan a replacement, with a pause that grows."""
-        os.close(self._control)
-        os.close(self._result)
+        self._give_up(self._control, self._result)
+
+    def _give_up(self, *descriptors: int) -> None:
+        for descriptor in descriptors:
+            os.close(descriptor)
+        self._plan_restart()
+
+    def _plan_restart(self) -> None:
         self.pid = None
         self._deaths += 1
         pause = _BACKOFF_S[min(self._deaths - 1, len(_BACKOFF_S) - 1)]
@@ -79,11 +89,6 @@ class SamplerLink:
         if self.pid is not None or self._deaths > _RESTARTS:
             return None
         return max(0.0, self._restart_at - time.monotonic())
-
-    @property
-    def deaths(self) -> int:
-        """How many samplers of this run have died."""
-        return self._deaths
 
     def drain_signals(self) -> None:
         """Ask the sampler to forget the signals that it has pending."""
@@ -101,6 +106,8 @@ class SamplerLink:
         for _ in range(2):
             if self.pid is None:
                 self.start()
+            if self.pid is None:
+                continue
             self._send(
                 {
                     "end": {
@@ -119,8 +126,7 @@ class SamplerLink:
                 return answer
             if data is None:  # too late, or not wanted
                 return None
-            if self.pid is not None:
-                os.waitpid(self.pid, 0)
+            os.waitpid(self.pid, 0)
             self.died()
         return None
 

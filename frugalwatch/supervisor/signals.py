@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from dataclasses import dataclass
 
 FORWARDED = frozenset(
     {
@@ -25,11 +26,41 @@ FORWARDED = frozenset(
     }
 )
 WATCHED = FORWARDED | {signal.SIGCHLD}
+# Those by which somebody asks us, too, to come to an end.
+ENDING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
 
 _SI_KERNEL = 0x80
-# The kernel walks a process group in a loop; a sender that signals processes one by one (a batch
-# system walking a cgroup) may need a moment between two of them.
-_GROUP_SPREAD_S = 0.005
+# The kernel signals a process group in one loop that nothing interrupts. A sender that signals
+# processes one by one (a batch system walking a cgroup) may lose the processor between two of
+# them for some time slices; a forwarded signal can wait that long.
+_GROUP_SPREAD_S = 0.05
+_LOOK_AGAIN_S = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class CallersSignals:
+    """What the job inherits from our caller: blocked signals, and whether SIGCHLD is ignored."""
+
+    mask: frozenset[int]
+    ignores_children: bool
+
+    def restore(self) -> None:
+        """Give it back; called in the job's process before its exec."""
+        # Python ignores these two for itself; what they were before is not known any more.
+        for number in (signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(number, signal.SIG_DFL)
+        if self.ignores_children:
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
+
+
+def take_over() -> CallersSignals:
+    """Block what is watched, and make sure that the end of children is reported to us."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
+    ignores_children = signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN
+    if ignores_children:  # then no child could be waited for, and its status would be lost
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    return CallersSignals(frozenset(mask), ignores_children)
 
 
 def reached_job_already(info: signal.struct_siginfo, sentinel_pid: int | None) -> bool:
@@ -38,17 +69,19 @@ def reached_job_already(info: signal.struct_siginfo, sentinel_pid: int | None) -
         return True
     if sentinel_pid is None:
         return False
-    if _pending(sentinel_pid, info.si_signo):
-        return True
-    time.sleep(_GROUP_SPREAD_S)
-    return _pending(sentinel_pid, info.si_signo)
+    deadline = time.monotonic() + _GROUP_SPREAD_S
+    while not _pending(sentinel_pid, info.si_signo):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_LOOK_AGAIN_S)
+    return True
 
 
 def forward(number: int, pid: int) -> None:
-    """Send a signal to the job; a job that just ended is no error."""
+    """Send a signal to the job; a job that just ended, or became another user's, is no error."""
     try:
         os.kill(pid, number)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):
         return
 
 

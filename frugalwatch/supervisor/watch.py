@@ -1,0 +1,136 @@
+"""Waits for the job, reaps what it leaves behind, and passes signals on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from frugalwatch.sampler.job_tree import OUR_NAMES, tree_use
+from frugalwatch.supervisor.cgroup import JobCgroup
+from frugalwatch.supervisor.job import StartedJob
+from frugalwatch.supervisor.sampler_link import JobEnd, SamplerLink
+from frugalwatch.supervisor.signals import ENDING, WATCHED, forward, reached_job_already
+
+_IDLE_S = 3600.0
+_DESCENDANTS_S = 0.2  # how often to look for descendants, which may not be ours to reap
+
+
+class Watch:
+    """One job from its start to its end. `status` is its wait status once it is known."""
+
+    def __init__(
+        self,
+        job: StartedJob,
+        link: SamplerLink,
+        group: JobCgroup | None,
+        *,
+        wait_descendants: bool,
+    ) -> None:
+        self.status: int | None = None
+        self._job = job
+        self._link = link
+        self._group = group
+        self._wait_descendants = wait_descendants
+        self._cpu_us = 0
+        self._ended_mono_ns = 0
+
+    def until_the_end(self) -> JobEnd:
+        """Wait until the job (and, if asked, every descendant) is gone."""
+        while not self._over():
+            if self._link.restart_in_s == 0:
+                self._link.start()
+            info = signal.sigtimedwait(WATCHED, self._timeout_s())
+            if info is None:
+                continue
+            if info.si_signo == signal.SIGCHLD:
+                self._reap()
+            elif self.status is not None:
+                # The job's pid may be somebody else's by now. Who signals us wants an end.
+                self._wait_descendants &= info.si_signo not in ENDING
+            elif reached_job_already(info, self._link.pid):
+                self._link.drain_signals()
+            else:
+                forward(info.si_signo, self._job.pid)
+        return self._end()
+
+    def _over(self) -> bool:
+        if self.status is None:
+            return False
+        return not (self._wait_descendants and self._left_behind()[0])
+
+    def _timeout_s(self) -> float:
+        due = self._link.restart_in_s
+        if self.status is not None:
+            return _DESCENDANTS_S
+        return _IDLE_S if due is None else due + 0.001
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                ready = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if ready is None:
+                return
+            pid = ready.si_pid
+            # Its name is there until it is reaped.
+            ours = pid == self._link.pid or (pid != self._job.pid and _is_ours(pid))
+            _, status, usage = os.wait4(pid, 0)
+            if pid == self._link.pid:
+                self._link.died()
+            if ours:
+                continue
+            self._cpu_us += round((usage.ru_utime + usage.ru_stime) * 1e6)
+            if pid == self._job.pid:
+                self.status = status
+                self._ended_mono_ns = time.monotonic_ns()
+
+    def _left_behind(self) -> tuple[int, int]:
+        """Descendants that are still alive and the CPU micro-seconds they have used."""
+        own = frozenset({self._link.pid} if self._link.pid else ())
+        use = tree_use(os.getpid(), leave_out=own)
+        return len(use.pids), use.cpu_us
+
+    def _end(self) -> JobEnd:
+        self._reap()
+        status = self.status if self.status is not None else 0
+        left, left_us = self._left_behind()
+        waited = self._wait_descendants
+        ended = time.monotonic_ns() if waited else self._ended_mono_ns
+        cpu_us, method = self._cpu_us + left_us, "tree-lower-bound" if left else "tree"
+        grouped_us = self._group.cpu_us() if self._group else None
+        if grouped_us:  # zero means that joining the group failed
+            cpu_us, method = grouped_us, "cgroup"
+        number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+        return JobEnd(ended, exit_code(status), number, cpu_us, method, left)
+
+
+def exit_code(status: int) -> int:
+    """What a shell makes of a wait status: 128+N for signal N."""
+    return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+
+
+def wait_plainly(pid: int) -> int:
+    """The job's exit code without any of our help: for when our own code failed."""
+    while True:
+        try:
+            reaped, status = os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:
+            return 0
+        if reaped:
+            return exit_code(status)
+        info = signal.sigtimedwait(WATCHED, 1.0)
+        if info is None or info.si_signo == signal.SIGCHLD:
+            continue
+        if not reached_job_already(info, None):
+            forward(info.si_signo, pid)
+
+
+def _is_ours(pid: int) -> bool:
+    """Whether a dead child is a reader process of a sampler that died before it."""
+    try:
+        with open(f"/proc/{pid}/comm") as file:
+            return file.read().strip() in OUR_NAMES
+    except OSError:
+        return False
