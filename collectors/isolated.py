@@ -143,6 +143,8 @@ class IsolatedCollector:
         self._abandoned = [old for old in self._abandoned if old.reap() is None]
         if self._closed:
             return []
+        if self.overdue(now_ns):
+            self._drain()  # the answer may lie in the pipe already
         worker = self._worker
         if worker is None:
             if self._restart_at_ns and now_ns >= self._restart_at_ns:

@@ -112,8 +112,8 @@ class PollPace:
 
     Starts fast, learns the period from the moments at which the value changes, then looks twice
     per period. A load that stays on a level hides updates, so a period that seems longer than the
-    usual one is not believed. The pauses differ by up to a quarter so that they do not keep step with a load that
-    repeats, and are stretched where looks would cost more than 1 % of a core.
+    usual one is not believed. The pauses differ by up to a quarter so that they do not keep step
+    with a load that repeats, and are stretched where looks would cost more than 1 % of a core.
     """
 
     __slots__ = (

@@ -194,6 +194,17 @@ def test_a_hang_is_announced_once_and_its_late_answer_counts(tmp_path: Path) -> 
         assert not worker.overdue(time.monotonic_ns())
 
 
+def test_an_answer_that_waits_in_the_pipe_is_not_late() -> None:
+    with isolated(Clockwork, deadline_s=0.05, replace_after_s=0.1) as worker:
+        worker.read_blocking(5.0)
+        pid = worker.pid
+        worker.request()
+        time.sleep(0.3)  # the loop was busy elsewhere
+        assert worker.tend(time.monotonic_ns()) == []
+        assert worker.pid == pid
+        assert len(drain(worker)) == 1
+
+
 def test_a_stuck_reader_is_replaced_once(tmp_path: Path) -> None:
     flag = tmp_path / "hang"
     limits = {"deadline_s": 0.05, "replace_after_s": 0.2, "start_allowance_s": 0.2}
@@ -210,9 +221,9 @@ def test_a_stuck_reader_is_replaced_once(tmp_path: Path) -> None:
         assert worker.pid == second_pid
         assert len(children()) == 2
         flag.unlink()
+        wait_for(lambda: drain(worker))
         wait_for(lambda: gone(first_pid))  # it found its pipe closed and left by itself
         worker.tend(time.monotonic_ns())
-        wait_for(lambda: drain(worker))
         assert children() == [str(second_pid)]
 
 

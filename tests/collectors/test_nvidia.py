@@ -177,13 +177,13 @@ def test_a_lost_gpu_keeps_its_energy_until_then_and_the_others_go_on(tmp_path: P
         stub.change(0, lost_at_s=stub.now_s(), back_at_s=FOREVER_S)
         after = watch(worker, 1.0)
     last_good = readings(before[-1])[key(0)]
-    assert_true(stub, 0, readings(before[0])[key(0)], last_good, 0.01)
+    assert_true(stub, 0, readings(before[0])[key(0)], last_good, 0.04)
     lost = gaps(after[0])
     assert [(gap.device, gap.cause, gap.recoverable) for gap in lost] == [(key(0), "lost", False)]
     assert lost[0].since_mono_ns == last_good.t_mono_ns
     assert all(key(0) not in readings(answer) for answer in after)
     assert [gap for answer in after[1:] for gap in gaps(answer)] == []  # asked again more rarely
-    assert_true(stub, 1, readings(before[0])[key(1)], readings(after[-1])[key(1)], 0.01)
+    assert_true(stub, 1, readings(before[0])[key(1)], readings(after[-1])[key(1)], 0.04)
 
 
 @pytest.mark.slow
