@@ -15,6 +15,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from collectors.base import Device, Reading
 from frugalwatch.ledger.connection import (
@@ -38,8 +39,11 @@ from frugalwatch.ledger.rescue import (
     try_copy,
     try_read,
 )
-from frugalwatch.ledger.statements import LAST_READINGS, RUN_HEARTBEAT
+from frugalwatch.ledger.statements import CALIBRATED_MACHINE, LAST_READINGS, RUN_HEARTBEAT
 from frugalwatch.ledger.totals import store_totals
+
+if TYPE_CHECKING:  # loaded for machines that were calibrated
+    from collectors.calibration import Calibration
 
 _COMMIT_BUSY_S = 0.4
 _FINISH_BUSY_S = 1.0
@@ -97,6 +101,21 @@ class Journal:
             self._failed(error)
             return None
         return None if row is None else int(row[0])
+
+    def calibration(self) -> Calibration | None:
+        """What the ledger knows of this machine's watts; None if nothing, or if it cannot be read."""
+        try:
+            conn = self._connect(_COMMIT_BUSY_S)
+            machine_key = self.recording.start.machine_key
+            row = conn.execute(CALIBRATED_MACHINE, (machine_key,)).fetchone()
+            if row is None:
+                return None
+            from frugalwatch.ledger.calibrations import load_calibration
+
+            return load_calibration(conn, int(row[0]))
+        except Exception as error:  # noqa: BLE001 - this class answers for never raising
+            self._failed(error)
+            return None
 
     def last_readings(self) -> dict[str, Reading]:
         """The last stored reading of each device of a run that was reopened, by device key."""

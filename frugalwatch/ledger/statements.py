@@ -74,6 +74,11 @@ WHERE stream.run_id = :run_id AND device.key = :key AND device.source = :source
   AND stream.origin = :origin
 """
 
+CALIBRATED_MACHINE = """
+SELECT machine.id FROM machine JOIN calibration ON calibration.machine_id = machine.id
+WHERE machine_key = ? LIMIT 1
+"""
+
 LAST_READINGS = """
 SELECT device.key, s.t_mono_ns, s.energy_uj, s.low_uj, s.high_uj
 FROM stream JOIN run ON run.id = stream.run_id JOIN device ON device.id = stream.device_id

@@ -20,10 +20,20 @@ from frugalwatch.sampler.job_meter import JobMeter
 from frugalwatch.sampler.messages import receive
 from frugalwatch.sampler.recorder import Recorder
 from frugalwatch.sampler.run_start import describe_run
-from frugalwatch.sampler.sources import Zero, machine_busy_us, open_models, open_others
+from frugalwatch.sampler.sources import (
+    Zero,
+    machine_busy_us,
+    open_models,
+    open_others,
+    with_idle,
+    without_doubles,
+)
 from frugalwatch.supervisor.signals import FORWARDED
 
 if TYPE_CHECKING:  # loaded by `readers` where there is a driver to read
+    from collections.abc import Iterable
+
+    from collectors.calibration import Calibration
     from collectors.isolated import IsolatedCollector
 
 # A driver that does not answer may hold up the last look this long.
@@ -60,6 +70,7 @@ class Sampler:
         self._openings: list[Opening] = list(context.openings)
         self._isolated = readers
         self._grid = GridWatch(context)
+        self._calibration: Calibration | None = None
         self._job = _open_job(context.job_pid)
         self._interval_ns = round(context.settings.interval_s * 1e9)
         self._bad_messages = 0
@@ -98,10 +109,12 @@ class Sampler:
             self._resume()
         else:
             self._journal.open_run(describe_run(context))
+        self._calibration = self._journal.calibration()
         for opening in self._openings:
             self._take_in(opening)
         self._poll()
-        for opening in open_others(context.host, context.settings):
+        others = without_doubles([*self._openings, *open_others(context.host, context.settings)])
+        for opening in others[len(self._openings) :]:
             self._openings.append(opening)
             self._take_in(opening)
         found = [d for o in self._openings for d in o.devices]
@@ -114,14 +127,18 @@ class Sampler:
         self._journal.commit()
         self._save_state()
 
+    def _add_devices(self, devices: Iterable[Device], opened_mono_ns: int) -> None:
+        known = [with_idle(device, self._calibration) for device in devices]
+        self._recorder.add_devices(known, opened_mono_ns)
+
     def _models(self, found: list[Device]) -> tuple[Opening, ...]:
         context = self._context
         zero = Zero(context.started_mono_ns, context.busy_us_at_start)
-        return open_models(found, context.host, context.settings, zero)
+        return open_models(found, context.host, context.settings, zero, self._calibration)
 
     def _take_in(self, opening: Opening) -> None:
         opened = min((o.t_mono_ns for o in opening.first), default=self._context.started_mono_ns)
-        self._recorder.add_devices(opening.devices, opened)
+        self._add_devices(opening.devices, opened)
         self._recorder.record(opening.first, frozenset())
 
     def _resume(self) -> None:
@@ -191,7 +208,7 @@ class Sampler:
         for reader in self._isolated:
             while (message := reader.receive()) is not None:
                 if isinstance(message, Probe):
-                    self._recorder.add_devices(message.devices, time.monotonic_ns())
+                    self._add_devices(message.devices, time.monotonic_ns())
                 else:
                     self._recorder.record(message, self._meter.pids)
             for found in reader.take_disagreements():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from collectors.base import Collector, Device, Observation, Probe, Reading, Resumable
 from collectors.cpu_time import machine_busy_us
@@ -11,6 +12,9 @@ from collectors.host import Host
 from collectors.registry import HARDWARE, hardware_collector
 from frugalwatch.config.settings import Settings
 from frugalwatch.sampler.context import Opening
+
+if TYPE_CHECKING:  # loaded for machines that were calibrated
+    from collectors.calibration import Calibration
 
 __all__ = ["machine_busy_us", "open_models", "open_others", "open_quick_sources"]
 
@@ -39,8 +43,26 @@ def open_others(host: Host, settings: Settings) -> tuple[Opening, ...]:
     return _open((name for name in HARDWARE if name not in skip), host)
 
 
+def with_idle(device: Device, calibration: Calibration | None) -> Device:
+    """The device with the idle power that was measured for it, if that was done."""
+    if calibration is None or device.key not in calibration.idle_w:
+        return device
+    idle = calibration.idle_w[device.key]
+    return replace(
+        device,
+        idle_w=idle.value,
+        idle_low_w=idle.low,
+        idle_high_w=idle.high,
+        idle_origin="calibration",
+    )
+
+
 def open_models(
-    found: Iterable[Device], host: Host, settings: Settings, zero: Zero
+    found: Iterable[Device],
+    host: Host,
+    settings: Settings,
+    zero: Zero,
+    calibration: Calibration | None = None,
 ) -> tuple[Opening, ...]:
     """Models for what no hardware source covers: the CPU, and RAM where nothing has it inside.
 
@@ -52,7 +74,7 @@ def open_models(
     if not _covered("cpu", devices) and "cpu_model" not in settings.sources_off:
         from collectors.cpu_model import KEY, cpu_model_collector
 
-        cpu = cpu_model_collector(host)
+        cpu = cpu_model_collector(host, settings.cpu_model, calibration)
         busy_us = zero.busy_us if cpu.busy.scope == "machine" else None
         start: dict[str, tuple[int, ...]] = {}
         if busy_us is not None:
@@ -76,6 +98,23 @@ def _open(names: Iterable[str], host: Host) -> tuple[Opening, ...]:
     for name in names:
         openings += _opened(hardware_collector(name, host))
     return tuple(openings)
+
+
+def without_doubles(openings: Iterable[Opening]) -> tuple[Opening, ...]:
+    """The openings without devices that show another one's registers.
+
+    `amd_energy` of hwmon reads the package counters that RAPL reads.
+    """
+    everything = list(openings)
+    rapl_has_cpu = any(
+        d.domain == "cpu" and d.key.startswith("rapl:") for o in everything for d in o.devices
+    )
+    if not rapl_has_cpu:
+        return tuple(everything)
+    return tuple(
+        replace(o, devices=tuple(d for d in o.devices if not d.key.startswith("hwmon:amd_energy")))
+        for o in everything
+    )
 
 
 def _opened(

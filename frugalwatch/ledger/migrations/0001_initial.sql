@@ -4,6 +4,7 @@
 
 PRAGMA application_id = 1181898612;  -- "FrWt": tells a ledger from any other SQLite file
 
+-- A computer that recorded something.
 CREATE TABLE machine (
     id            INTEGER PRIMARY KEY,
     machine_key   TEXT NOT NULL UNIQUE,   -- hash of /etc/machine-id, or of the host name
@@ -13,6 +14,7 @@ CREATE TABLE machine (
     memory_bytes  INTEGER
 );
 
+-- One time that a machine was switched on; monotonic clocks start anew with each.
 CREATE TABLE boot (
     id            INTEGER PRIMARY KEY,
     machine_id    INTEGER NOT NULL REFERENCES machine(id),
@@ -35,24 +37,26 @@ CREATE TABLE device (
     UNIQUE (machine_id, key, source)
 );
 
+-- One job: what was run, how it ended, and its totals.
 CREATE TABLE run (
     id                  INTEGER PRIMARY KEY,
     run_key             TEXT NOT NULL UNIQUE,   -- sortable, made by `run`; what other nodes share is group_key
     group_key           TEXT,                   -- FRUGALWATCH_RUN_ID, SLURM_JOB_ID, TORCHELASTIC_RUN_ID, RAY_JOB_ID
     parent_run_key      TEXT,                   -- the run that this one ran inside
     boot_id             INTEGER NOT NULL REFERENCES boot(id),
+    -- killed: the job died of a signal; interrupted: the machine went down; recovered: its watchers were killed
     state               TEXT NOT NULL CHECK (state IN ('running','done','killed','interrupted','recovered')),
     command             TEXT NOT NULL,          -- JSON array, secret-looking arguments masked
     command_hash        TEXT NOT NULL,          -- of the command and the folder: "the same command"
     cwd                 TEXT NOT NULL,
     git_commit          TEXT,
     environment         TEXT NOT NULL DEFAULT '{}',  -- JSON: allow-listed values, other names as null
-    interval_ns         INTEGER NOT NULL,
+    interval_ns         INTEGER NOT NULL,       -- between two samples, as asked for
     started_utc_ns      INTEGER NOT NULL,
     started_mono_ns     INTEGER NOT NULL,
     ended_mono_ns       INTEGER,                -- NULL while it runs
     heartbeat_mono_ns   INTEGER NOT NULL,       -- last time the sampler was known to be alive
-    suspended_ns        INTEGER NOT NULL DEFAULT 0,
+    suspended_ns        INTEGER NOT NULL DEFAULT 0,  -- time inside the run that the machine slept
     pid_namespace       INTEGER,                -- inode of /proc/self/ns/pid that the pids below belong to
     supervisor_pid      INTEGER,
     supervisor_starttime INTEGER,               -- field 22 of /proc/<pid>/stat: a pid alone may be reused
