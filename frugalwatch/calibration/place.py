@@ -25,7 +25,7 @@ from frugalwatch.ledger.calibrations import (
 from frugalwatch.ledger.connection import Notify, explain, open_ledger, writing
 from frugalwatch.ledger.paths import ledger_path, locate
 from frugalwatch.ledger.reading import open_reader
-from frugalwatch.sampler.run_start import machine_key
+from frugalwatch.machine import machine_key
 
 # Device key, kind, value with SI units in its keys, how it is known.
 Row: TypeAlias = tuple[str, Kind, dict[str, object], CalibrationOrigin]

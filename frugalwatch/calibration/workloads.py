@@ -1,8 +1,8 @@
 """Watts per CPU second by kind of work, measured where there are energy counters.
 
 Each kind runs on one hardware thread of every physical core, `sibling` on all of them, for a few
-seconds; what the counters show above idle is divided by the busy CPU time of the machine. The
-result is a small file that a machine of the same family without counters can import.
+seconds; the watts that come on top of the quiet machine's are divided by the busy CPUs that come on
+top. The result is a small file that a machine of the same family without counters can import.
 """
 
 from __future__ import annotations
@@ -17,23 +17,27 @@ from dataclasses import dataclass
 from collectors.base import Boundary, Device
 from collectors.cpu_identity import CpuIdentity
 from collectors.cpu_table import ThreadPower
-from collectors.cpu_time import machine_busy_us
-from collectors.host import Host
 from frugalwatch.calibration import loops
 from frugalwatch.errors import FrugalWatchError
 from frugalwatch.meter import Meter, WindowEnergies
 
 SCHEMA = "frugalwatch.workload-calibration/1"
 _READY_S = 60.0  # torch loads slowly from a cold disk
+_LEAST_SHARE = 0.2  # of its CPUs that a loop must get for its watts to mean something
 _SETTLE_S = 0.5  # clocks and voltage follow the load within some hundred milliseconds
 
 
 @dataclass(frozen=True, slots=True)
 class WorkloadResult:
-    """Idle watts, watts per busy CPU by kind, and why a kind is absent."""
+    """Idle watts, watts per busy CPU by kind, and why a kind is absent.
+
+    `background_cpus` is how many CPUs other work kept busy while the machine should have been quiet;
+    its watts are taken out of `idle_w` at the median of what the kinds cost.
+    """
 
     seconds: float
     idle_w: float
+    background_cpus: float
     boundary: Boundary
     encloses: tuple[str, ...]
     sources: tuple[str, ...]
@@ -54,8 +58,8 @@ def counters(devices: Sequence[Device]) -> list[Device]:
 
 def measure_workloads(
     meter: Meter,
-    host: Host,
     identity: CpuIdentity,
+    busy_us: Callable[[], int | None],
     *,
     seconds: float,
     kinds: Sequence[str] = tuple(loops.KINDS),
@@ -63,7 +67,7 @@ def measure_workloads(
 ) -> WorkloadResult:
     """Run every kind in turn under the devices of an open meter, `seconds` in all.
 
-    Raises FrugalWatchError if there is no energy counter for the CPU, or a counter failed.
+    `busy_us` gives the busy CPU time of what the counters cover: the machine's. Raises FrugalWatchError if there is no energy counter for the CPU, or a counter failed.
     """
     chosen = counters(list(meter.devices.values()))
     if not any(device.domain == "cpu" for device in chosen):
@@ -74,7 +78,9 @@ def measure_workloads(
         )
     part_s = seconds / (len(kinds) + 1)
     progress("idle")
-    idle_w = _watts(meter.window(part_s), chosen)
+    quiet_w, background = _measure(meter, chosen, busy_us, part_s)
+    if background is None:
+        raise FrugalWatchError("the machine's CPU time cannot be read", why="/proc/stat is missing")
     work: dict[str, float] = {}
     skipped: dict[str, str] = {}
     allowed = sorted(os.sched_getaffinity(0))
@@ -92,19 +98,19 @@ def measure_workloads(
                 continue
             crew.go()
             time.sleep(_SETTLE_S)
-            busy_before = machine_busy_us(host)
-            window = meter.window(max(0.5, part_s - _SETTLE_S))
-            busy_after = machine_busy_us(host)
+            watts, busy = _measure(meter, chosen, busy_us, max(0.5, part_s - _SETTLE_S))
         finally:
             crew.stop()
-        busy = _busy_cpus(busy_before, busy_after, window.seconds)
-        if busy is None or busy < 0.5 * len(cpus):
-            skipped[kind] = "the machine gave the loop too little CPU time"
+        if busy is None or busy - background < _LEAST_SHARE * len(cpus):
+            skipped[kind] = "other work left the loop too little CPU time"
             continue
-        work[kind] = max(0.0, (_watts(window, chosen) - idle_w) / busy)
+        work[kind] = max(0.0, (watts - quiet_w) / (busy - background))
+    per_cpu = sorted(work.values())
+    typical_w = per_cpu[len(per_cpu) // 2] if per_cpu else 0.0
     return WorkloadResult(
         seconds=seconds,
-        idle_w=idle_w,
+        idle_w=max(0.0, quiet_w - typical_w * background),
+        background_cpus=background,
         boundary="die" if all(device.boundary == "die" for device in chosen) else "board",
         encloses=tuple(sorted({device.domain for device in chosen})),
         sources=tuple(sorted({device.source for device in chosen})),
@@ -137,6 +143,7 @@ def document(
         "encloses": list(result.encloses),
         "sources": list(result.sources),
         "idle_w": round(result.idle_w, 3),
+        "background_cpus": round(result.background_cpus, 2),
         "work": {kind: round(watts, 3) for kind, watts in result.work.items()},
         "work_unit": "W per busy CPU above idle, the same as J per CPU second",
         "skipped": result.skipped,
@@ -230,10 +237,15 @@ def _cores(allowed: list[int]) -> set[int]:
     return first
 
 
-def _busy_cpus(before: int | None, after: int | None, seconds: float) -> float | None:
-    if before is None or after is None:
-        return None
-    return (after - before) / 1e6 / seconds
+def _measure(
+    meter: Meter, chosen: list[Device], busy_us: Callable[[], int | None], seconds: float
+) -> tuple[float, float | None]:
+    """Mean watts of the chosen devices and mean busy CPUs over a window."""
+    before = busy_us()
+    window = meter.window(seconds)
+    after = busy_us()
+    busy = None if before is None or after is None else (after - before) / 1e6 / window.seconds
+    return _watts(window, chosen), busy
 
 
 def _watts(window: WindowEnergies, chosen: list[Device]) -> float:

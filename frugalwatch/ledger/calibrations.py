@@ -63,7 +63,7 @@ def save_calibration(
     conn.execute(
         "INSERT INTO calibration (machine_id, device_key, kind, value, origin, made_utc_ns)"
         " VALUES (?, ?, ?, ?, ?, ?)",
-        (machine, device_key, kind, json.dumps(value, sort_keys=True), origin, made_utc_ns),
+        (machine, device_key, kind, json.dumps(value), origin, made_utc_ns),
     )
 
 

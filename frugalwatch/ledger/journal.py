@@ -103,7 +103,7 @@ class Journal:
         return None if row is None else int(row[0])
 
     def calibration(self) -> Calibration | None:
-        """What the ledger knows of this machine's watts; None if nothing, or if it cannot be read."""
+        """What the ledger knows of this machine's watts; None if nothing, or unreadable."""
         try:
             conn = self._connect(_COMMIT_BUSY_S)
             machine_key = self.recording.start.machine_key

@@ -7,32 +7,43 @@ import os
 import sqlite3
 
 from frugalwatch.errors import LedgerError
-from frugalwatch.ledger.connection import explain, file_uri, trouble
-from frugalwatch.ledger.migrate import newest_version, refuse_other
+from frugalwatch.ledger.connection import explain, file_uri, open_ledger, trouble
+from frugalwatch.ledger.migrate import migrate, newest_version, refuse_other
 
 
 def open_reader(path: str, busy_s: float = 5.0) -> sqlite3.Connection:
-    """A read-only connection. Nothing is created or changed beside SQLite's own -shm and -wal.
+    """A read-only connection to a ledger of the newest schema.
 
-    Raises LedgerNewerError or LedgerError (no such file, damaged, older schema on a medium where
-    it cannot be brought up to date).
+    Nothing is created or changed beside SQLite's own -shm and -wal, but for one thing: a file of
+    an older schema is brought up to date, as a run would do. Where it may not be written, a copy
+    in memory is. Raises LedgerNewerError or LedgerError (no such file, damaged).
     """
     try:
         conn = _open(path, busy_s)
+        try:
+            if refuse_other(conn, path) < newest_version():
+                return _newer(conn, path, busy_s)
+        except BaseException:
+            conn.close()
+            raise
     except (sqlite3.Error, OSError) as error:
         raise explain(error, path) from error
-    try:
-        version = refuse_other(conn, path)
-        if version < newest_version():
-            raise LedgerError(
-                f"{path} has an older schema (number {version})",
-                why="reading it needs the newest one, and readers change nothing",
-                hint=f"frugalwatch recover brings {path} up to date",
-            )
-    except BaseException:
-        conn.close()
-        raise
     return conn
+
+
+def _newer(conn: sqlite3.Connection, path: str, busy_s: float) -> sqlite3.Connection:
+    """The ledger with its missing migrations: in the file if that can be, else in memory."""
+    try:
+        open_ledger(path, create=False, busy_s=busy_s).close()
+    except LedgerError:
+        copy = sqlite3.connect(":memory:", isolation_level=None)
+        conn.backup(copy)
+        conn.close()
+        migrate(copy, path)
+        copy.execute("PRAGMA query_only = ON")
+        return copy
+    conn.close()
+    return _open(path, busy_s)
 
 
 def _open(path: str, busy_s: float) -> sqlite3.Connection:

@@ -26,7 +26,7 @@ class Here(NamedTuple):
 
 def here() -> Here:
     """Where this process is."""
-    from frugalwatch.sampler.run_start import machine_key
+    from frugalwatch.machine import machine_key
 
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         boot_key = file.read().strip()
