@@ -219,12 +219,13 @@ def test_a_stuck_reader_is_replaced_once(tmp_path: Path) -> None:
         time.sleep(0.4)  # the replacement hangs as well, long enough for another one
         worker.tend(time.monotonic_ns())
         assert worker.pid == second_pid
-        assert len(children()) == 2
+        assert {str(first_pid), str(second_pid)} <= set(children())
         flag.unlink()
         wait_for(lambda: drain(worker))
         wait_for(lambda: gone(first_pid))  # it found its pipe closed and left by itself
         worker.tend(time.monotonic_ns())
-        assert children() == [str(second_pid)]
+        assert str(first_pid) not in children()
+        assert worker.pid == second_pid
 
 
 @pytest.mark.parametrize("flagged", [True, False])
@@ -248,7 +249,7 @@ def test_close_never_waits_for_a_hung_reader(tmp_path: Path, flagged: bool) -> N
         flag.unlink()
         wait_for(lambda: gone(pid))
     worker.close(0.1)
-    assert children() == []
+    assert str(pid) not in children()
 
 
 def test_a_killed_reader_is_restarted_and_a_counter_loses_nothing() -> None:
@@ -402,11 +403,13 @@ def test_the_parents_handlers_do_not_run_in_the_reader(tmp_path: Path) -> None:
 
 def test_no_files_or_zombies_are_left_after_many_readers() -> None:
     before = open_fds()
+    pids = set()
     for _ in range(20):
         with isolated(Clockwork) as worker:
             worker.read_blocking(5.0)
+            pids.add(str(worker.pid))
     assert open_fds() == before
-    assert children() == []
+    assert pids.isdisjoint(children())
 
 
 def test_background_looks_happen_between_reads() -> None:

@@ -355,6 +355,7 @@ def test_closing_during_a_hang_takes_no_longer_than_asked(tmp_path: Path, hard: 
     while stub.now_s() < 5.0 and f"shutdown {pid}" not in stub.log.read_text():
         time.sleep(0.05)
     assert f"shutdown {pid}" in stub.log.read_text()
+    time.sleep(0.2)
     worker.close(0.1)
 
 
