@@ -158,6 +158,18 @@ def query_ms(path: Path) -> dict[str, float]:
     return answer
 
 
+def stream_totals(conn: sqlite3.Connection) -> list[tuple[int, int]]:
+    """Micro-joules of every stream."""
+    return conn.execute(
+        "SELECT stream_id, max(energy_uj) - min(energy_uj) FROM sample GROUP BY stream_id"
+    ).fetchall()
+
+
+def union_j(conn: sqlite3.Connection) -> float:
+    """Joules of all devices over all runs, overlap counted once."""
+    return sum(device.energy_uj for device in energy_between_utc(conn, 0, 2**62)) / 1e6
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--days", type=int, default=30)
@@ -178,17 +190,20 @@ def main() -> None:
             print(f"{shown:24}  {command_s(*arguments, ledger=path):.2f} s")
         conn = open_ledger(str(path), create=False)
         week_ago = (START_UTC + (chosen.days - 7) * 86_400) * SECOND
-        before = energy_between_utc(conn, 0, 2**62)
+        before, union_before = stream_totals(conn), union_j(conn)
         began = time.perf_counter()
         removed = thin(conn, week_ago)
         seconds = time.perf_counter() - began
-        after = energy_between_utc(conn, 0, 2**62)
+        after, union_after = stream_totals(conn), union_j(conn)
         free = conn.execute("PRAGMA freelist_count").fetchone()[0]
         pages = conn.execute("PRAGMA page_count").fetchone()[0]
         conn.close()
         kept = "the same" if after == before else "CHANGED"
         print(f"thinned             {removed / 1e6:8.2f} million rows in {seconds:.0f} s")
-        print(f"totals              {kept}")
+        print(f"totals of the runs  {kept}")
+        print(
+            f"union over all runs  {union_after / union_before - 1:+.1e}, from where runs overlap"
+        )
         print(f"free for new rows   {free / pages:8.0%} of the file")
 
 
