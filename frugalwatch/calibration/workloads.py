@@ -31,8 +31,8 @@ _SETTLE_S = 0.5  # clocks and voltage follow the load within some hundred millis
 class WorkloadResult:
     """Idle watts, watts per busy CPU by kind, and why a kind is absent.
 
-    `background_cpus` is how many CPUs other work kept busy while the machine should have been quiet;
-    its watts are taken out of `idle_w` at the median of what the kinds cost.
+    `background_cpus` is how many CPUs other work kept busy while the machine should have been
+    quiet; its watts are taken out of `idle_w` at the median of what the kinds cost.
     """
 
     seconds: float
@@ -67,7 +67,8 @@ def measure_workloads(
 ) -> WorkloadResult:
     """Run every kind in turn under the devices of an open meter, `seconds` in all.
 
-    `busy_us` gives the busy CPU time of what the counters cover: the machine's. Raises FrugalWatchError if there is no energy counter for the CPU, or a counter failed.
+    `busy_us` gives the busy CPU time of what the counters cover: the machine's. Raises
+    FrugalWatchError if there is no energy counter for the CPU, or a counter failed.
     """
     chosen = counters(list(meter.devices.values()))
     if not any(device.domain == "cpu" for device in chosen):

@@ -54,7 +54,9 @@ _MAX_FILE_BYTES = 64 * 1024
     metavar="FILE",
     help="Use a file that --workloads wrote on a machine of the same CPU family.",
 )
-@click.option("--anyway", is_flag=True, help="Keep idle watts of a machine that was not quiet.")
+@click.option(
+    "--anyway", is_flag=True, help="Keep what was measured on a machine that was not quiet."
+)
 @click.option("--clear", is_flag=True, help="Forget everything about this machine.")
 @click.option("--json", "as_json", is_flag=True, help=f"Print JSON ({SCHEMA}).")
 def command(
@@ -96,7 +98,9 @@ def command(
     elif idle_s is not None:
         done = _measure_idle(place, idle_s, anyway=anyway)
     elif workloads:
-        done = _measure_workloads(place, seconds, output or "frugalwatch-calibration.json")
+        done = _measure_workloads(
+            place, seconds, output or "frugalwatch-calibration.json", anyway=anyway
+        )
     elif import_file is not None:
         done = _import(place, import_file)
     elif clear:
@@ -177,7 +181,11 @@ def _measure_idle(place: Place, seconds: float, *, anyway: bool) -> dict[str, ob
     return {"stored": "idle", "seconds": result.seconds, "busy_share": result.busy_share}
 
 
-def _measure_workloads(place: Place, seconds: float, output: str) -> dict[str, object]:
+def _measure_workloads(
+    place: Place, seconds: float, output: str, *, anyway: bool
+) -> dict[str, object]:
+    from collectors.cpu_time import machine_busy_us
+    from frugalwatch.calibration.idle import BUSY_LIMIT
     from frugalwatch.calibration.workloads import document, measure_workloads
     from frugalwatch.ledger.calibrations import MACHINE_DEVICE
     from frugalwatch.meter import Meter, hardware
@@ -188,7 +196,19 @@ def _measure_workloads(place: Place, seconds: float, output: str) -> dict[str, o
         raise FrugalWatchError("this machine does not say which CPU it has")
     with Meter(hardware(place.host, place.settings.sources_off)) as meter:
         result = measure_workloads(
-            meter, place.host, place.identity, seconds=seconds, progress=_progress
+            meter,
+            place.identity,
+            lambda: machine_busy_us(place.host),
+            seconds=seconds,
+            progress=_progress,
+        )
+    limit = BUSY_LIMIT * place.threads
+    if result.background_cpus > limit and not anyway:
+        raise FrugalWatchError(
+            "nothing was stored: other work ran beside the loops",
+            why=f"it kept {result.background_cpus:.1f} CPUs busy, and the limit is {limit:.1f}",
+            hint="stop it and repeat, or keep the result: frugalwatch calibrate --workloads"
+            " --anyway",
         )
     for kind, why in result.skipped.items():
         click.echo(f"skipped {kind}: {why}", err=True)

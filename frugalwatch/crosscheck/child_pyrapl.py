@@ -111,9 +111,12 @@ def _line(path: str) -> str:
 
 
 def _version() -> str:
-    from importlib.metadata import version
+    from importlib.metadata import PackageNotFoundError, version
 
-    return version("pyRAPL")
+    try:
+        return version("pyRAPL")
+    except PackageNotFoundError:  # on the path without being installed
+        return ""
 
 
 if __name__ == "__main__":
