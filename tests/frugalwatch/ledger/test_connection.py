@@ -206,14 +206,14 @@ def test_a_failed_migration_leaves_the_schema_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "l.db"
-    open_ledger(str(path), create=True).close()
     scripts = tmp_path / "migrations"
     scripts.mkdir()
-    (scripts / "0001_initial.sql").write_text("SELECT 1;\n")
+    (scripts / "0001_initial.sql").write_text("CREATE TABLE run (id);\n")
+    monkeypatch.setattr(migrate, "_FOLDER", str(scripts))
+    open_ledger(str(path), create=True).close()
     (scripts / "0002_more.sql").write_text(
         "CREATE TABLE extra (id);\nINSERT INTO missing VALUES (1);\n"
     )
-    monkeypatch.setattr(migrate, "_FOLDER", str(scripts))
     with pytest.raises(LedgerError):
         open_ledger(str(path), create=False)
     assert one(path, "PRAGMA user_version") == 1

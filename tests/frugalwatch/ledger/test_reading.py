@@ -3,11 +3,13 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from frugalwatch.errors import LedgerError, LedgerNewerError
+from frugalwatch.ledger import migrate
 from frugalwatch.ledger.migrate import APPLICATION_ID
 from frugalwatch.ledger.reading import open_reader
 from tests.frugalwatch.ledger.kit import (
@@ -108,7 +110,7 @@ def test_a_copy_with_an_unfinished_log_is_read_with_it_where_nothing_can_be_made
         journal.close()
 
 
-def test_newer_older_missing_and_damaged_ledgers_are_told_apart(tmp_path: Path) -> None:
+def test_newer_missing_and_damaged_ledgers_are_told_apart(tmp_path: Path) -> None:
     path = tmp_path / "l.db"
     with pytest.raises(LedgerError, match="does not exist"):
         open_reader(str(path))
@@ -122,10 +124,43 @@ def test_newer_older_missing_and_damaged_ledgers_are_told_apart(tmp_path: Path) 
     with pytest.raises(LedgerError, match="another program"):
         open_reader(str(path))
     conn.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    with pytest.raises(LedgerError, match="older schema"):
-        open_reader(str(path))
     conn.execute("PRAGMA user_version = 999")
     with pytest.raises(LedgerNewerError):
         open_reader(str(path))
     assert one(conn, "SELECT count(*) FROM run") == 0
     conn.close()
+
+
+def _first_schema(path: Path) -> None:
+    """A ledger as the first release made it, with one machine in it."""
+    first = migrate.migrations()[0][1]
+    conn = sqlite3.connect(path)
+    conn.executescript(Path(first).read_text())
+    conn.execute(f"PRAGMA application_id = {migrate.APPLICATION_ID}")
+    conn.execute("PRAGMA user_version = 1")
+    conn.execute("INSERT INTO machine (machine_key, hostname) VALUES ('k', 'h')")
+    conn.commit()
+    conn.close()
+
+
+def test_reading_an_older_ledger_brings_it_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "l.db"
+    _first_schema(path)
+    with closing(open_reader(str(path))) as conn:
+        assert one(conn, "SELECT hostname FROM machine") == "h"
+        assert migrate.schema_version(conn) == migrate.newest_version()
+    assert one(path, "PRAGMA user_version") == migrate.newest_version()
+
+
+def test_an_older_ledger_that_may_not_be_written_is_read_from_memory() -> None:
+    with open_folder() as folder:
+        path = folder / "l.db"
+        _first_schema(path)
+        path.chmod(0o444)
+
+        def work() -> list[object]:
+            with closing(open_reader(str(path))) as conn:
+                return [one(conn, "SELECT hostname FROM machine"), migrate.schema_version(conn)]
+
+        assert in_child(work, uid=NOBODY)() == ["h", migrate.newest_version()]
+        assert one(path, "PRAGMA user_version") == 1
