@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import stat
 import time
@@ -206,21 +207,19 @@ def test_a_failed_migration_leaves_the_schema_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "l.db"
+    newest = migrate.newest_version()
     scripts = tmp_path / "migrations"
-    scripts.mkdir()
-    (scripts / "0001_initial.sql").write_text("CREATE TABLE run (id);\n")
+    shutil.copytree(Path(migrate.__file__).parent / "migrations", scripts)
+    more = scripts / f"{newest + 1:04d}_more.sql"
+    more.write_text("CREATE TABLE extra (id);\nINSERT INTO missing VALUES (1);\n")
     monkeypatch.setattr(migrate, "_FOLDER", str(scripts))
-    open_ledger(str(path), create=True).close()
-    (scripts / "0002_more.sql").write_text(
-        "CREATE TABLE extra (id);\nINSERT INTO missing VALUES (1);\n"
-    )
     with pytest.raises(LedgerError):
         open_ledger(str(path), create=False)
-    assert one(path, "PRAGMA user_version") == 1
+    assert one(path, "PRAGMA user_version") == newest
     assert one(path, "SELECT count(*) FROM sqlite_master WHERE name = 'extra'") == 0
-    (scripts / "0002_more.sql").write_text("CREATE TABLE extra (id);\n")
+    more.write_text("CREATE TABLE extra (id);\n")
     open_ledger(str(path), create=False).close()
-    assert one(path, "PRAGMA user_version") == 2
+    assert one(path, "PRAGMA user_version") == newest + 1
 
 
 def test_statements_are_split_at_their_ends_only() -> None:
