@@ -1,4 +1,4 @@
-"""Old samples thinned to one a minute. Figures are cumulative, so a run's totals stay what they are.
+"""Old samples thinned to one a minute. Figures are cumulative: the totals of runs stay.
 
 What gets coarser is a figure at an instant inside a minute, which is interpolated: the energy of a
 phase (but the run object keeps the one that was worked out when the run ended) or of a span of the
@@ -12,8 +12,8 @@ import sqlite3
 from frugalwatch.ledger.connection import writing
 
 MINUTE_NS = 60 * 1_000_000_000
-# Of one transaction, so that no sampler waits long: 3600 rows at 1 Hz take 6 ms (bench/ledger_size.py
-# thins 0.6 million rows a second).
+# Of one transaction, so that no sampler waits long: 3600 rows at 1 Hz take 6 ms
+# (bench/ledger_size.py thins 0.6 million rows a second).
 _SLICE_NS = 60 * MINUTE_NS
 
 # What stays: the last row of each minute, the first and last of all, and the neighbours of both

@@ -207,6 +207,7 @@ def test_a_failed_migration_leaves_the_schema_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "l.db"
+    open_ledger(str(path), create=True).close()
     newest = migrate.newest_version()
     scripts = tmp_path / "migrations"
     shutil.copytree(Path(migrate.__file__).parent / "migrations", scripts)
