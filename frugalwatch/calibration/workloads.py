@@ -105,7 +105,10 @@ def measure_workloads(
         if busy is None or busy - background < _LEAST_SHARE * len(cpus):
             skipped[kind] = "other work left the loop too little CPU time"
             continue
-        work[kind] = max(0.0, (watts - quiet_w) / (busy - background))
+        if watts <= quiet_w:
+            skipped[kind] = "the counters showed no more power than without it"
+            continue
+        work[kind] = (watts - quiet_w) / (busy - background)
     per_cpu = sorted(work.values())
     typical_w = per_cpu[len(per_cpu) // 2] if per_cpu else 0.0
     return WorkloadResult(

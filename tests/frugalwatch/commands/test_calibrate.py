@@ -231,6 +231,16 @@ def test_a_kind_that_needs_what_is_not_installed_is_skipped_with_the_reason(
     assert result.skipped == {"avx-fp32": "no torch here", "int8": "no torch here"}
 
 
+def test_a_counter_that_does_not_follow_the_load_gives_no_watts() -> None:
+    identity = parse_cpuinfo(cpuinfo(ICE_LAKE_SP, 1))
+    with Meter([Scripted(joules_per_cpu_s=-1.0)]) as meter:
+        result = measure_workloads(
+            meter, identity, children_busy_us, seconds=3.0, kinds=("scalar",)
+        )
+    assert result.work == {}
+    assert "no more power" in result.skipped["scalar"]
+
+
 def test_kinds_of_work_need_a_counter_for_the_cpu() -> None:
     identity = parse_cpuinfo(cpuinfo(ICE_LAKE_SP, 1))
     with Meter([]) as meter, pytest.raises(FrugalWatchError, match="no energy counter"):
