@@ -23,6 +23,8 @@ _LINGER_LIMIT_S = 30.0
 # The vendor's libraries map tens of MB that no tool can avoid; they are told apart.
 _DRIVER_LIBRARIES = ("libnvidia", "libcuda")
 _DRIVER_LOOK_EVERY_S = 0.5
+_CPU_LOOK_EVERY_S = 0.5
+_SHORTEST_STEADY_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class Cost:
     `wall_s` ends when the command itself ends; `lingering_s` is how long helpers went on after it.
     `peak_pss_kib` is the largest sum of PSS at one moment, without the job's own processes and
     without `driver_pss_kib`. `largest_rss_kib` is the highest RSS that one single process reached.
+    `steady_cpu_share` is CPU seconds a second (1.0: a whole core) over the middle of the run, away
+    from start and end, for processes that live through it; None for runs of a few seconds.
     """
 
     wall_s: float
@@ -42,6 +46,7 @@ class Cost:
     driver_pss_kib: int | None = None
     largest_rss_kib: int | None = None
     processes: int | None = None
+    steady_cpu_share: float | None = None
 
 
 def measure(
@@ -83,6 +88,7 @@ def measure(
         driver_pss_kib=sampler.driver_pss_kib if sampler else None,
         largest_rss_kib=sampler.largest_rss_kib if sampler else None,
         processes=sampler.processes if sampler else None,
+        steady_cpu_share=sampler.steady_cpu_share(ended - started) if sampler else None,
     )
 
 
@@ -139,6 +145,8 @@ class _MemorySampler:
         self._pause_s = 1.0 / hz
         self._job_name = job_name
         self._driver_kib: dict[int, tuple[float, int]] = {}
+        self._began = time.monotonic()
+        self._cpu_ns: list[tuple[float, dict[int, int]]] = []  # seconds since the start, by pid
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -149,9 +157,22 @@ class _MemorySampler:
         self._done.set()
         self._thread.join()
 
+    def steady_cpu_share(self, seconds: float) -> float | None:
+        """CPU seconds a second between a fifth and nine tenths of a run that took `seconds`."""
+        inside = [one for one in self._cpu_ns if 0.2 * seconds <= one[0] <= 0.9 * seconds]
+        if len(inside) < 2 or inside[-1][0] - inside[0][0] < _SHORTEST_STEADY_S:
+            return None
+        (began, first), (ended, last) = inside[0], inside[-1]
+        used_ns = sum(last[pid] - first[pid] for pid in first.keys() & last.keys())
+        return used_ns / 1e9 / (ended - began)
+
     def _watch(self) -> None:
         while not self._done.wait(self._pause_s):
             self._look()
+            elapsed = time.monotonic() - self._began
+            if not self._cpu_ns or elapsed - self._cpu_ns[-1][0] >= _CPU_LOOK_EVERY_S:
+                used = {pid: _cpu_ns(pid) for pid in _descendants(os.getpid())}
+                self._cpu_ns.append((elapsed, used))
 
     def _look(self) -> None:
         pss_kib = driver_kib = count = 0
@@ -204,6 +225,17 @@ def _descendants(root: int) -> list[int]:
         except OSError:  # it ended while we looked
             continue
     return found
+
+
+def _cpu_ns(pid: int) -> int:
+    """CPU time of all living threads of a process, in nanoseconds; 0 if it has ended."""
+    total = 0
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            total += int(_text(f"/proc/{pid}/task/{thread}/schedstat").split()[0])
+    except OSError:
+        return 0
+    return total
 
 
 def _text(path: str) -> str:

@@ -32,6 +32,7 @@ class Row:
     driver_mib: float | None
     rss_mib: float | None
     processes: int | None
+    steady_cpu_share: float | None
     ratio: float | None
     failed: bool
     trouble: str
@@ -100,6 +101,7 @@ def table(
                 driver_mib=_mib([cost.driver_pss_kib for cost in heavy]),
                 rss_mib=_mib([cost.largest_rss_kib for cost in heavy]),
                 processes=max((cost.processes or 0 for cost in heavy), default=None),
+                steady_cpu_share=_known_median([cost.steady_cpu_share for cost in heavy]),
                 ratio=median(cpu) / median(ours) if ours else None,
                 failed=all(cost.exit_code != 0 for cost in costs),
                 trouble=_trouble(costs, last_words.get(tool.name, "")),
@@ -108,9 +110,14 @@ def table(
     return Table(" ".join(job), seconds, len(walls), tuple(rows))
 
 
+def _known_median(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return median(known) if known else None
+
+
 def _mib(values_kib: Sequence[int | None]) -> float | None:
-    known = [value for value in values_kib if value is not None]
-    return median(known) / _KIB_PER_MIB if known else None
+    kib = _known_median(values_kib)
+    return None if kib is None else kib / _KIB_PER_MIB
 
 
 def _trouble(costs: Sequence[Cost], last_words: str) -> str:
@@ -142,15 +149,11 @@ def verdicts(tables: Sequence[Table], here: Machine) -> list[Verdict]:
 
 
 def _share_at_10_hz(one: Table) -> float | None:
-    """Per cent of a core that ten looks a second take; None where it was not measured.
-
-    From the difference of the 10 Hz and the 1 Hz run of the same job: nine looks a second more.
-    Starting and ending, which cost the same in both, fall out.
-    """
-    slow, fast = one.row(OURS), one.row(f"{OURS} 10 Hz")
-    if slow is None or fast is None or fast.failed:
+    """Per cent of a core that sampling takes at 10 Hz; None where it was not measured."""
+    fast = one.row(f"{OURS} 10 Hz")
+    if fast is None or fast.failed or fast.steady_cpu_share is None:
         return None
-    return 100 * (fast.cpu_s - slow.cpu_s) / one.seconds * 10 / 9
+    return 100 * fast.steady_cpu_share
 
 
 def _judge(what: str, measured: float | None, budget: float, unit: str, doubt: str = "") -> Verdict:
@@ -162,7 +165,16 @@ def _judge(what: str, measured: float | None, budget: float, unit: str, doubt: s
     return Verdict(what, budget, measured, unit, None if doubt else False, doubt)
 
 
-_HEADINGS = ("", "CPU s", "min to max", "added wall s", "PSS MiB", "largest RSS MiB", "CPU ratio")
+_HEADINGS = (
+    "",
+    "CPU s",
+    "min to max",
+    "added wall s",
+    "PSS MiB",
+    "largest RSS MiB",
+    "steady %",
+    "CPU ratio",
+)
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -174,7 +186,8 @@ def _cells(row: Row) -> tuple[str, ...]:
         f"{row.added_wall_s:.3f}",
         f"{row.pss_mib:.1f}" if has_memory else "-",
         f"{row.rss_mib:.1f}" if has_memory else "-",
-        f"{row.ratio:.1f}x" if row.ratio is not None else "-",
+        "-" if row.steady_cpu_share is None else f"{100 * row.steady_cpu_share:.2f}",
+        f"{row.ratio:.1f}x" if row.ratio and row.ratio >= 0.05 else "-",
     )
 
 

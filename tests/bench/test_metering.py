@@ -73,3 +73,20 @@ def test_the_tools_output_does_not_reach_ours(tmp_path: Path) -> None:
     measure("import sys; print('out'); print('err', file=sys.stderr)", tmp_path)
     assert sorted((tmp_path / "output").read_text().split()) == ["err", "out"]
     assert os.listdir(tmp_path) == ["output"]
+
+
+def test_steady_share_leaves_out_start_and_end(tmp_path: Path) -> None:
+    # A tenth of a core in the middle, all of it at both ends.
+    program = (
+        "import time\n"
+        "def burn(s):\n"
+        "    end = time.process_time() + s\n"
+        "    while time.process_time() < end: pass\n"
+        "burn(0.5)\n"
+        "for _ in range(40):\n"
+        "    burn(0.01); time.sleep(0.09)\n"
+        "burn(0.4)\n"
+    )
+    cost = measure(program, tmp_path)
+    assert 0.08 < cost["steady_cpu_share"] < 0.14
+    assert cost["cpu_s"] > 1.2
