@@ -65,7 +65,7 @@ class Gpu:
         try:
             look = self.meter.look()
         except self._nvml.NVMLError as error:
-            return [self._failed(int(error.value))], None
+            return self._failed(int(error.value)), None
         self.last_error = 0
         self._retry_at_ns = None
         self._retry_wait_s = _FIRST_RETRY_S
@@ -84,9 +84,10 @@ class Gpu:
         with contextlib.suppress(self._nvml.NVMLError):
             self.meter.poll()
 
-    def _failed(self, code: int) -> Gap:
+    def _failed(self, code: int) -> list[Observation]:
+        """The gap, after what was seen before it."""
         self.last_error = code
-        self.meter.missed()
+        kept = self.meter.missed()
         now_ns = self._clock_ns()
         since_ns = self.meter.last_ns
         cause = _LOST.get(code)
@@ -94,7 +95,7 @@ class Gpu:
         if cause is not None:
             self._retry_at_ns = now_ns + int(self._retry_wait_s * _NS)
             self._retry_wait_s = min(_LAST_RETRY_S, self._retry_wait_s * 2)
-        return Gap(
+        gap = Gap(
             device=self.device.key,
             t_mono_ns=now_ns,
             since_mono_ns=self._started_ns if since_ns is None else since_ns,
@@ -104,6 +105,7 @@ class Gpu:
             # integrator bridges a pause (or reports it, if it is long).
             recoverable=cause is None,
         )
+        return [gap] if kept is None else [kept, gap]
 
     def _dressed(self, one: Observation) -> Observation:
         if not isinstance(one, Reading):

@@ -15,6 +15,8 @@ from collectors.nvidia_tick import TickPhase
 
 _NS: Final = 1_000_000_000
 COUNTER_TICK_S: Final = 0.1  # the driver renews the counter every 100 ms
+# A card that falls off the bus takes its counter along; what it had shown until then is kept.
+_WATCH_EVERY_NS: Final = _NS // 10
 _UNKNOWN_POWER_W: Final = 300.0  # for the bound of one tick where the card tells no power at all
 
 
@@ -47,8 +49,8 @@ class Meter(Protocol):
         """Look at the hardware between two looks."""
         ...
 
-    def missed(self) -> None:
-        """A look failed."""
+    def missed(self) -> Reading | None:
+        """A look failed. What was seen between the last look and the failure, if anything was."""
         ...
 
     def state(self) -> tuple[Any, ...]:
@@ -94,6 +96,7 @@ class CounterMeter:
         self._told_uj = 0
         self._ahead_uj = 0  # energy before the zero that the counter shows after it
         self._start_doubt_uj = 0
+        self._polled: tuple[int, int, int] | None = None  # newest look between two looks
 
     @property
     def last_ns(self) -> int | None:
@@ -101,12 +104,17 @@ class CounterMeter:
         return self._last_ns
 
     def due_ns(self) -> int | None:
-        """When a look for the phase of the counter's steps is wanted."""
-        return self._phase.due_ns()
+        """When a look is wanted for the phase of the counter's steps, or just to have one."""
+        if self._last_ns is None:
+            return None
+        newest_ns = self._polled[0] if self._polled is not None else self._last_ns
+        watch_ns = max(newest_ns, self._last_ns) + _WATCH_EVERY_NS
+        phase_ns = self._phase.due_ns()
+        return watch_ns if phase_ns is None else min(watch_ns, phase_ns)
 
     def poll(self) -> None:
-        """Look at the counter for the phase of its steps. Raises NVMLError."""
-        t_ns, _, raw_mj = self._read()
+        """Look at the counter between two looks. Raises NVMLError."""
+        self._polled = t_ns, _, raw_mj = self._read()
         self._phase.seen(t_ns, raw_mj)
 
     def look(self) -> Look:
@@ -132,9 +140,19 @@ class CounterMeter:
         reading = self._reading(t_ns, took_ns, power_w, highest_w)
         return Look([reading], power_w, self._compare(t_ns, power_w))
 
-    def missed(self) -> None:
-        """A look failed; the cross-check's window has a hole, the counter has none."""
+    def missed(self) -> Reading | None:
+        """A look failed. The counter as it was polled last: of a lost card, all there will be."""
         self._check.restart()
+        polled, self._polled = self._polled, None
+        if polled is None or self._last_raw_mj is None or self._last_ns is None:
+            return None
+        t_ns, took_ns, raw_mj = polled
+        if t_ns <= self._last_ns or raw_mj < self._last_raw_mj:
+            return None
+        self._total_mj += raw_mj - self._last_raw_mj
+        self._last_raw_mj, self._last_ns = raw_mj, t_ns
+        highest_w = self._guess_w if self._last_w is None else self._last_w
+        return self._reading(t_ns, took_ns, self._last_w, highest_w)
 
     def state(self) -> tuple[Any, ...]:
         """Last raw counter, energy so far, what was told, doubt about the zero, instant."""
@@ -267,8 +285,13 @@ class PowerMeter:
         reading = Reading(self._device, t_ns, total.energy_uj, total.low_uj, total.high_uj, power_w)
         return Look([*gaps, reading], power_w)
 
-    def missed(self) -> None:
-        """A look failed; the integrator bridges it, or reports the gap, at the next sample."""
+    def missed(self) -> Reading | None:
+        """A look failed. What has been integrated since the last one, up to the last sample."""
+        t_ns = self._integrator.last_ns
+        if t_ns is None:
+            return None
+        total = self._total()
+        return Reading(self._device, t_ns, total.energy_uj, total.low_uj, total.high_uj)
 
     def state(self) -> tuple[Any, ...]:
         """Energy so far with its bounds, instant."""
