@@ -65,7 +65,9 @@ def take_over() -> CallersSignals:
 
 def reached_job_already(info: signal.struct_siginfo, sentinel_pid: int | None) -> bool:
     """True if the terminal made the signal or its sender addressed the whole group."""
-    if info.si_code == _SI_KERNEL:
+    # A terminal's keys address the foreground group. Its end is told to the session's leader only,
+    # which is us where a terminal was opened to run us.
+    if info.si_code == _SI_KERNEL and info.si_signo != signal.SIGHUP:
         return True
     if sentinel_pid is None:
         return False
