@@ -48,10 +48,9 @@ def test_wheel_holds_migrations_tables_and_type_markers(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         inside = archive.namelist()
     assert "frugalwatch/ledger/migrations/0001_initial.sql" in inside
-    assert any(name.startswith("collectors/data/") and name.endswith(".csv") for name in inside)
-    assert any(
-        name.startswith("frugalwatch/carbon/data/") and name.endswith(".csv") for name in inside
-    )
+    assert "collectors/data/cpu_power.csv" in inside
+    for table in ("grid", "cloud", "embodied"):
+        assert f"frugalwatch/carbon/data/{table}.tsv" in inside
     for package in PACKAGES:
         assert f"{package}/py.typed" in inside
 
