@@ -24,14 +24,21 @@ _DRIVER_READ_S = 2.0
 class DeviceEnergy:
     """One device's energy over a window, in joules; None if a look at either end failed.
 
-    `missing` names causes of gaps whose energy is not in the figure.
+    `seconds` is the time between the two looks at this device, which on a busy machine is not quite
+    the window's. `missing` names causes of gaps whose energy is not in the figure.
     """
 
     device: Device
     energy_j: float | None
     low_j: float | None
     high_j: float | None
+    seconds: float = 0.0
     missing: tuple[str, ...] = ()
+
+    @property
+    def watts(self) -> float | None:
+        """Mean power between the two looks."""
+        return None if self.energy_j is None or not self.seconds else self.energy_j / self.seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,12 +162,13 @@ def _energy(
     device: Device, first: Reading | None, last: Reading | None, missing: tuple[str, ...]
 ) -> DeviceEnergy:
     if first is None or last is None:
-        return DeviceEnergy(device, None, None, None, missing or ("no reading",))
+        return DeviceEnergy(device, None, None, None, missing=missing or ("no reading",))
     return DeviceEnergy(
         device,
         (last.energy_uj - first.energy_uj) / 1e6,
         (_low(last) - _low(first)) / 1e6,
         (_high(last) - _high(first)) / 1e6,
+        (last.t_mono_ns - first.t_mono_ns) / 1e9,
         missing,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import fmean
 
 from collectors.band import Band
 from collectors.base import Device
@@ -58,7 +59,6 @@ def measure_idle(
         if device.origin in ("measured", "derived")
     }
     watts: dict[str, list[float]] = {key: [] for key in watched}
-    joules: dict[str, float] = dict.fromkeys(watched, 0.0)
     broken: dict[str, str] = {}
     busy_before, elapsed_s = machine_busy_us(host), 0.0
     for part in range(_PARTS):
@@ -69,11 +69,11 @@ def measure_idle(
             key = energy.device.key
             if key not in watched:
                 continue
-            if energy.energy_j is None or energy.missing:
+            mean_w = energy.watts
+            if mean_w is None or energy.missing:
                 broken[key] = ", ".join(energy.missing) or "no reading"
                 continue
-            watts[key].append(energy.energy_j / window.seconds)
-            joules[key] += energy.energy_j
+            watts[key].append(mean_w)
     busy_after = machine_busy_us(host)
     busy_share = None
     if busy_before is not None and busy_after is not None:
@@ -82,7 +82,7 @@ def measure_idle(
         seconds=elapsed_s,
         busy_share=busy_share,
         devices=tuple(
-            IdlePower(device, Band(joules[key] / elapsed_s, min(watts[key]), max(watts[key])))
+            IdlePower(device, Band(fmean(watts[key]), min(watts[key]), max(watts[key])))
             for key, device in watched.items()
             if key not in broken
         ),

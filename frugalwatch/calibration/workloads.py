@@ -245,24 +245,27 @@ def _measure(
     meter: Meter, chosen: list[Device], busy_us: Callable[[], int | None], seconds: float
 ) -> tuple[float, float | None]:
     """Mean watts of the chosen devices and mean busy CPUs over a window."""
-    before = busy_us()
+    before, before_ns = busy_us(), time.monotonic_ns()
     window = meter.window(seconds)
-    after = busy_us()
-    busy = None if before is None or after is None else (after - before) / 1e6 / window.seconds
+    after, after_ns = busy_us(), time.monotonic_ns()
+    busy = None
+    if before is not None and after is not None:
+        busy = (after - before) * 1e3 / (after_ns - before_ns)
     return _watts(window, chosen), busy
 
 
 def _watts(window: WindowEnergies, chosen: list[Device]) -> float:
     keys = {device.key for device in chosen}
-    total_j = 0.0
+    total_w = 0.0
     for energy in window.devices:
         if energy.device.key not in keys:
             continue
-        if energy.energy_j is None or energy.missing:
+        mean_w = energy.watts
+        if mean_w is None or energy.missing:
             raise FrugalWatchError(
                 f"the counter {energy.device.key} failed while calibrating",
                 why=", ".join(energy.missing) or "no reading",
                 hint="frugalwatch doctor shows what can be read",
             )
-        total_j += energy.energy_j
-    return total_j / window.seconds
+        total_w += mean_w
+    return total_w

@@ -104,7 +104,7 @@ def run_crosscheck(
     finally:
         for tracker in waiting:
             tracker.close()
-    parts = our_parts(window.devices, window.seconds)
+    parts = our_parts(window.devices)
     identity = read_cpu_identity(host)
     situation = Situation(
         seconds=window.seconds,
@@ -128,7 +128,7 @@ def run_crosscheck(
     )
 
 
-def our_parts(devices: Sequence[DeviceEnergy], seconds: float) -> tuple[Part, ...]:
+def our_parts(devices: Sequence[DeviceEnergy]) -> tuple[Part, ...]:
     """Our devices summed to CPU, RAM and GPU; a CPU figure with memory inside is "CPU and RAM"."""
     found: list[Part] = []
     for domain, name in (("cpu", "CPU"), ("ram", "RAM"), ("gpu", "GPU")):
@@ -137,7 +137,7 @@ def our_parts(devices: Sequence[DeviceEnergy], seconds: float) -> tuple[Part, ..
             for energy in devices
             if energy.device.domain == domain
             and energy.device.part_of is None
-            and energy.energy_j is not None
+            and energy.watts is not None
         ]
         if not own:
             continue
@@ -146,9 +146,9 @@ def our_parts(devices: Sequence[DeviceEnergy], seconds: float) -> tuple[Part, ..
         found.append(
             Part(
                 name="CPU and RAM" if whole else name,
-                watts=sum(energy.energy_j or 0.0 for energy in own) / seconds,
-                low_w=sum(energy.low_j or 0.0 for energy in own) / seconds,
-                high_w=sum(energy.high_j or 0.0 for energy in own) / seconds,
+                watts=sum(energy.watts or 0.0 for energy in own),
+                low_w=sum((energy.low_j or 0.0) / energy.seconds for energy in own),
+                high_w=sum((energy.high_j or 0.0) / energy.seconds for energy in own),
                 origin=origins[0] if len(origins) == 1 else "mixed",
                 source=own[0].device.source,
             )

@@ -174,7 +174,7 @@ def test_without_counters_the_models_stand_in_and_ram_is_not_counted_twice(tmp_p
 
 
 def test_a_whole_server_figure_is_compared_with_their_cpu_and_ram_together() -> None:
-    parts = our_parts([DeviceEnergy(MODEL, 300.0, 150.0, 600.0)], 10.0)
+    parts = our_parts([DeviceEnergy(MODEL, 300.0, 150.0, 600.0, 10.0)])
     (one,) = compare(parts, opinion())
     assert (one.part, one.our_w, one.their_w, one.ratio) == ("CPU and RAM", 30.0, 60.0, 2.0)
     assert one.inside_bounds
@@ -184,17 +184,16 @@ def test_sub_zones_and_failed_devices_are_not_summed() -> None:
     core = Device("rapl:core", "cpu", "core", "measured", "die", "RAPL", part_of="rapl:package-0")
     parts = our_parts(
         [
-            DeviceEnergy(PACKAGE, 400.0, 400.0, 400.0),
-            DeviceEnergy(core, 300.0, 300.0, 300.0),
-            DeviceEnergy(DRAM, None, None, None, ("vanished",)),
-        ],
-        10.0,
+            DeviceEnergy(PACKAGE, 400.0, 400.0, 400.0, 10.0),
+            DeviceEnergy(core, 300.0, 300.0, 300.0, 10.0),
+            DeviceEnergy(DRAM, None, None, None, missing=("vanished",)),
+        ]
     )
     assert [(part.name, part.watts) for part in parts] == [("CPU", 40.0)]
 
 
 def test_no_watts_of_ours_gives_no_ratio() -> None:
-    parts = our_parts([DeviceEnergy(PACKAGE, 0.0, 0.0, 0.0)], 10.0)
+    parts = our_parts([DeviceEnergy(PACKAGE, 0.0, 0.0, 0.0, 10.0)])
     assert compare(parts, opinion())[0].ratio is None
 
 
