@@ -8,8 +8,7 @@ reading loses detail and never energy. It says how it knows (`Origin`), what the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 # measured: a hardware energy counter. derived: power samples integrated. estimated: a model.
 # attributed: a measured total split by time or share.
@@ -35,8 +34,7 @@ GapCause: TypeAlias = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
+class Device(NamedTuple):
     """One source of energy figures, as it was found by `probe()`.
 
     `key` is stable across processes and boots (`rapl:package-0`, `nvidia:GPU-<uuid>`). `part_of`
@@ -45,9 +43,12 @@ class Device:
     whole-server model encloses cpu and ram). `gain_low` and `gain_high` are the sensor's published
     gain error as factors on the figure, 1.0 where none is published. `tick_s` is how often the
     sensor renews its value. `max_poll_s` is the longest pause between two looks that cannot hide
-    a counter wrap, None where the counter cannot wrap. `idle_w` is what the device draws with no work
-    on it, with bounds and with where that is known from (`model`, `calibration`, `observed`), None
-    where nobody knows.
+    a counter wrap (or, for integrated power, that can still be bridged), None where there is no
+    such limit. `idle_w` is what the device draws with no work on it, with bounds and with where that
+    is known from (`model`, `calibration`, `observed`), None where nobody knows.
+
+    The records here are named tuples: a frozen dataclass takes seven times as long to define, and
+    these are defined in every run before the job starts.
     """
 
     key: str
@@ -70,8 +71,7 @@ class Device:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """One look at one device: micro-joules since the collector's first look at it.
 
     `t_mono_ns` is CLOCK_MONOTONIC in nanoseconds, taken as close to the hardware access as the
@@ -89,9 +89,8 @@ class Reading:
     clock_mhz: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """A look that gave no figure: from `since_mono_ns` to `t_mono_ns` this device's energy is unknown.
+class Gap(NamedTuple):
+    """A look that gave no figure for a device, from `since_mono_ns` to `t_mono_ns`.
 
     A collector that goes on after a gap continues its cumulative figure from where it stood, so
     the energy spent inside the gap is missing and the consumer says so. For a failed read that
@@ -106,21 +105,19 @@ class Gap:
     recoverable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessUtilization:
+class ProcessUtilization(NamedTuple):
     """Which processes kept a GPU busy since the last look: share of SM time by pid, 0 to 1."""
 
     device: str
     t_mono_ns: int
     since_mono_ns: int
-    share_by_pid: dict[int, float] = field(default_factory=dict)
+    share_by_pid: dict[int, float]
 
 
 Observation: TypeAlias = Reading | Gap | ProcessUtilization
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
+class Probe(NamedTuple):
     """Whether a source can be used here: its devices, or why not and what a person can type.
 
     `reason` is a plain sentence fragment ("energy_uj is readable by root only"), `remedy` a

@@ -7,7 +7,9 @@ work, measured on a machine with counters and carried to one of the same family 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
 
 from collectors.band import Band
 from collectors.base import Boundary, Domain
@@ -22,24 +24,21 @@ _IMPORTED_IDLE = (0.7, 1.4)  # another machine: its core count and firmware sett
 _IMPORTED_ACTIVE = (0.85, 1.15)  # on top of the spread between kinds of work
 
 
-@dataclass(frozen=True, slots=True)
-class ToldPower:
+class ToldPower(NamedTuple):
     """Watts of the whole machine at its plug, as a person read them; None is not told."""
 
     idle_w: float | None = None
     full_w: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class WorkPower:
+class WorkPower(NamedTuple):
     """Watts that one busy CPU adds to idle under one kind of work: joules per CPU second."""
 
     kind: str
     watts_per_cpu: float
 
 
-@dataclass(frozen=True, slots=True)
-class WorkloadCalibration:
+class WorkloadCalibration(NamedTuple):
     """What `calibrate --workloads` measured on a machine with energy counters.
 
     `key` is the row of the CPU table that the machine belongs to, `cpu` its name, `threads` its
@@ -56,11 +55,10 @@ class WorkloadCalibration:
     work: tuple[WorkPower, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Calibration:
+class Calibration(NamedTuple):
     """Everything known about one machine. `idle_w` is by device key, measured here."""
 
-    idle_w: dict[str, Band] = field(default_factory=dict)
+    idle_w: Mapping[str, Band] = MappingProxyType({})
     told: ToldPower | None = None
     workloads: WorkloadCalibration | None = None
 
@@ -81,7 +79,7 @@ def calibrated_model(
         if calibration.workloads.key == family:
             return _workload_model(model, calibration.workloads)
         unused = f"a calibration of {calibration.workloads.key} is not used on {family}"
-        return replace(model, note="; ".join(part for part in (model.note, unused) if part))
+        return model._replace(note="; ".join(part for part in (model.note, unused) if part))
     return model
 
 
@@ -105,8 +103,7 @@ def _told_model(model: CpuPowerModel, told: ToldPower) -> CpuPowerModel:
         return model
     # Low never above high at either end, so that energy never falls while the load rises.
     full = Band(full.value, max(full.low, idle.low), max(full.high, idle.high))
-    return replace(
-        model,
+    return model._replace(
         idle_w=idle,
         full_w=full,
         source=f"{source} (wall meter)",

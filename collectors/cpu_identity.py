@@ -7,7 +7,7 @@ flags win, and the note says so.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from collectors.host import Host
 
@@ -15,8 +15,7 @@ from collectors.host import Host
 _AMX_FLAGS = frozenset({"amx_tile", "amx_int8", "amx_bf16"})
 
 
-@dataclass(frozen=True, slots=True)
-class CpuIdentity:
+class CpuIdentity(NamedTuple):
     """One processor model and how many hardware threads of it are visible.
 
     `vendor` is CPUID's (`GenuineIntel`, `AuthenticAMD`) or `arm:0x41` with the implementer's

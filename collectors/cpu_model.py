@@ -11,8 +11,7 @@ and the word `estimated`; it must never be reported as measured.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from collectors.band import Band
 from collectors.base import Boundary, Device, Domain, Gap, GapCause, Observation, Probe, Reading
@@ -28,8 +27,7 @@ if TYPE_CHECKING:
 KEY = "model:cpu"
 
 
-@dataclass(frozen=True, slots=True)
-class CpuPowerModel:
+class CpuPowerModel(NamedTuple):
     """Watts of the covered hardware threads: when all are idle, and when all are busy.
 
     `threads` is how many are covered (2.5 under a quota of 250 %), `visible_threads` how many the
@@ -238,4 +236,4 @@ def cpu_model_collector(
 
         model = calibrated_model(model, calibration, power.key)
     note = "; ".join(part for part in (limit_note(limits), model.note) if part)
-    return CpuModelCollector(host, replace(model, note=note), busy_source(host, limits))
+    return CpuModelCollector(host, model._replace(note=note), busy_source(host, limits))

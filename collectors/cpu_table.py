@@ -8,8 +8,7 @@ the published records themselves spread further.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from collectors.band import Band
 from collectors.cpu_identity import CpuIdentity
@@ -28,8 +27,7 @@ _AMX_KEYS = ("Sapphire Rapids", "Emerald Rapids", "Granite Rapids")
 _CLIENT_NAMES = ("Core(TM)", "Ryzen", "Threadripper", "Pentium", "Celeron")
 
 
-@dataclass(frozen=True, slots=True)
-class ThreadPower:
+class ThreadPower(NamedTuple):
     """Watts of a whole server at the plug, for each of its hardware threads: idle and all busy.
 
     `key` is the row's name ("Ice Lake"), `microarchitecture` what this CPU is, `match` how the two
@@ -44,8 +42,7 @@ class ThreadPower:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _PowerRow:
+class _PowerRow(NamedTuple):
     key: str
     idle_w: float
     idle_p10_w: float
@@ -56,8 +53,7 @@ class _PowerRow:
     records: int
 
 
-@dataclass(frozen=True, slots=True)
-class _CpuRow:
+class _CpuRow(NamedTuple):
     microarchitecture: str
     key: str
     match: Match

@@ -8,11 +8,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
+class Host(NamedTuple):
     """Roots of the kernel's file trees and the clock that stamps readings (CLOCK_MONOTONIC, ns)."""
 
     sysfs: str = "/sys"

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _NS = 1_000_000_000
 _BAND_LOOKS = 4  # looks before and after an interval that define the band of its power
@@ -30,8 +30,7 @@ _COVERAGE = 2.0  # standard deviations of the summed interval errors
 DEFAULT_MAX_GAP_S = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Integral:
+class Integral(NamedTuple):
     """Energy in micro-joules since the integrator's first sample, with bounds.
 
     `gap_since_ns` is set when this sample came too late to be joined to the one before it: the

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from collectors.base import Gap, Observation, Reading
 
 
@@ -57,8 +55,7 @@ class Continuity:
             return one
         low_uj = offset.energy_uj if offset.low_uj is None else offset.low_uj
         high_uj = offset.energy_uj if offset.high_uj is None else offset.high_uj
-        return replace(
-            one,
+        return one._replace(
             energy_uj=one.energy_uj + offset.energy_uj,
             low_uj=(one.energy_uj if one.low_uj is None else one.low_uj) + low_uj,
             high_uj=(one.energy_uj if one.high_uj is None else one.high_uj) + high_uj,

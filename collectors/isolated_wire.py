@@ -47,8 +47,8 @@ Message: TypeAlias = Found | Looked | Crashed
 
 
 def _fields(record: Any) -> _Row:
-    # __slots__ of a slotted dataclass lists its fields in order; astuple() would copy deeply.
-    return tuple(getattr(record, name) for name in record.__slots__)
+    names = getattr(record, "_fields", None) or record.__slots__  # a named tuple, or slotted
+    return tuple(getattr(record, name) for name in names)
 
 
 def encode_found(probe: Probe) -> bytes:

@@ -6,7 +6,7 @@ be wrong by 16 times, so the model covers the slice.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from collectors.host import Host
 
@@ -14,8 +14,7 @@ from collectors.host import Host
 _NO_MEMORY_LIMIT_BYTES = 1 << 60
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """What this process may use of the machine.
 
     `cpus` is the number of CPUs that may be used at once (2.5 under a quota of 250 %), None if
@@ -38,8 +37,7 @@ class Limits:
         return self.quota_cpus is not None and self.cpus == self.quota_cpus
 
 
-@dataclass(frozen=True, slots=True)
-class _Hierarchy:
+class _Hierarchy(NamedTuple):
     """One cgroup tree that this process can see: the folders from its own to the top."""
 
     version: int

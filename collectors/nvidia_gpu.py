@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Final
 
 from collectors.base import Device, Gap, GapCause, Observation, Reading
@@ -119,7 +118,7 @@ class Gpu:
             self._clock_mhz = _number(
                 nvml, nvml.nvmlDeviceGetClockInfo, self._handle, nvml.NVML_CLOCK_SM
             )
-        return replace(one, temperature_c=self._temperature_c, clock_mhz=self._clock_mhz)
+        return one._replace(temperature_c=self._temperature_c, clock_mhz=self._clock_mhz)
 
 
 def open_gpu(nvml: Any, handle: Any, clock_ns: Callable[[], int]) -> Gpu | str:
@@ -149,7 +148,7 @@ def open_gpu(nvml: Any, handle: Any, clock_ns: Callable[[], int]) -> Gpu | str:
         )
     elif sensor is not None:
         tick_s = sensor.character.tick_s
-        device = replace(device, origin="derived", source=sensor.description, tick_s=tick_s)
+        device = device._replace(origin="derived", source=sensor.description, tick_s=tick_s)
         meter = PowerMeter(device.key, nvml, sensor, clock_ns)
     else:
         return f"{name} has neither an energy counter nor a power reading"

@@ -7,7 +7,7 @@ package is installed never changes a figure by itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from collectors.band import Band
 from collectors.cpu_identity import CpuIdentity
@@ -105,7 +105,7 @@ def tdp_model(
 
 def _unchanged(model: CpuPowerModel, why: str) -> CpuPowerModel:
     note = f"codecarbon's TDP was asked for but not used: {why}"
-    return replace(model, note="; ".join(part for part in (note, model.note) if part))
+    return model._replace(note="; ".join(part for part in (note, model.note) if part))
 
 
 def _installed() -> tuple[str, str] | None:

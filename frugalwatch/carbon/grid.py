@@ -7,8 +7,7 @@ made up for the hour, since the table's sources give none.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, TypeAlias, cast
+from typing import Literal, NamedTuple, TypeAlias, cast
 
 from frugalwatch.carbon.table import WORLD, Grid, ZoneRow, read_grid
 from frugalwatch.config.settings import Settings
@@ -19,8 +18,7 @@ FactorKind: TypeAlias = Literal["average-lifecycle", "average-direct", "marginal
 _YEARLY = "yearly average of generation inside the zone, imports not counted; the hour may differ"
 
 
-@dataclass(frozen=True, slots=True)
-class GridFactor:
+class GridFactor(NamedTuple):
     """Gram CO2e per kWh, and everything that must be printed beside it.
 
     `low_g_per_kwh` and `high_g_per_kwh` are None where no source gives bounds. `assumed` is True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import cast
 
 from frugalwatch.carbon.grid import FactorKind, GridFactor
@@ -138,7 +138,7 @@ def live_factor(
 def without_live(table: GridFactor, failure: LiveFailure) -> GridFactor:
     """The table's factor, saying that the live source had nothing and why."""
     said = f"no live value ({failure.reason}): yearly table used"
-    return replace(table, note=f"{said}; {table.note}" if table.note else said)
+    return table._replace(note=f"{said}; {table.note}" if table.note else said)
 
 
 def _count(number: int, noun: str) -> str:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from frugalwatch.carbon.embodied import embodied
 from frugalwatch.carbon.grid import resolve
@@ -17,10 +16,10 @@ from frugalwatch.errors import FrugalWatchError
 def problems(settings: Settings, environ: Mapping[str, str]) -> list[tuple[str, str, str]]:
     """What cannot be used: (key, why, what to do or nearest known names), empty if all is well."""
     found: list[tuple[str, str, str]] = []
-    alone = replace(settings, cloud_region=None, zone=None)
+    alone = settings._replace(cloud_region=None, zone=None)
     for key, only in (
-        ("zone", replace(alone, zone=settings.zone)),
-        ("cloud_region", replace(alone, cloud_region=settings.cloud_region)),
+        ("zone", alone._replace(zone=settings.zone)),
+        ("cloud_region", alone._replace(cloud_region=settings.cloud_region)),
     ):
         try:
             resolve(only)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict
 
 import click
 
@@ -28,7 +27,7 @@ def command() -> None:
 def show(as_json: bool) -> None:
     """Print every setting, its value, and where the value came from."""
     loaded = _load()
-    values = {key: _shown(key, value) for key, value in asdict(loaded.settings).items()}
+    values = {key: _shown(key, value) for key, value in loaded.settings._asdict().items()}
     if as_json:
         settings = {
             key: {"value": value, "origin": loaded.origins[key]} for key, value in values.items()

@@ -18,7 +18,13 @@ ENVIRONMENT_PREFIX = "FRUGALWATCH_"
 
 # Variables of ours that carry no setting.
 NOT_SETTINGS = frozenset(
-    {"FRUGALWATCH_RUN_ID", "FRUGALWATCH_SOCKET", "FRUGALWATCH_SYSFS", "FRUGALWATCH_PROCFS"}
+    {
+        "FRUGALWATCH_RUN_ID",
+        "FRUGALWATCH_SOCKET",
+        "FRUGALWATCH_SYSFS",
+        "FRUGALWATCH_PROCFS",
+        "FRUGALWATCH_ADVICE",
+    }
 )
 
 

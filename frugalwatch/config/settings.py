@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 SummaryStyle: TypeAlias = Literal["auto", "block", "line", "none"]
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """Every setting with its default. Units are in the names.
 
     Precedence: command line, then FRUGALWATCH_* variables, then `./frugalwatch.toml`, then

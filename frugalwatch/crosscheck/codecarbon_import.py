@@ -6,7 +6,6 @@ import json
 import sqlite3
 import zlib
 from collections.abc import Sequence
-from dataclasses import replace
 
 from frugalwatch.carbon.grid import GridFactor, resolve_or_world
 from frugalwatch.config.settings import Settings
@@ -41,7 +40,7 @@ def import_rows(
             known.append(run_key)
             continue
         # Also for a run whose import was cut off between its rows and its totals.
-        own = replace(settings, pue=row.pue, price_per_kwh=None)
+        own = settings._replace(pue=row.pue, price_per_kwh=None)
         document, totals = settle_run(connection, run_key, _factor(row, settings), own)
         store_totals(connection, int(str(document["number"])), totals)
         new.append(run_key)

@@ -10,6 +10,7 @@ With idle unknown the share is taken of the whole, and its bounds run from 0 to 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 # From this share of busy CPU time on, the machine counts as the job's own.
 OWN_MACHINE = 0.9
@@ -27,8 +28,7 @@ class Energy:
         return Energy(self.value + other.value, self.low + other.low, self.high + other.high)
 
 
-@dataclass(frozen=True, slots=True)
-class Idle:
+class Idle(NamedTuple):
     """Idle power in watts with bounds."""
 
     value: float
@@ -36,8 +36,7 @@ class Idle:
     high: float
 
 
-@dataclass(frozen=True, slots=True)
-class Attribution:
+class Attribution(NamedTuple):
     """What of one device's energy is above idle, and what is the job's. None is unknown."""
 
     above_idle: Energy | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from frugalwatch.report.attribution import (
     Attribution,
@@ -16,8 +16,7 @@ from frugalwatch.report.attribution import (
 from frugalwatch.report.window import Span, StreamInfo, WindowEnergy, window_energy
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceRow:
+class DeviceRow(NamedTuple):
     """One stream of a run with its device, as the ledger holds it."""
 
     device_id: int
@@ -36,8 +35,7 @@ class DeviceRow:
     opened_mono_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceResult:
+class DeviceResult(NamedTuple):
     """One device's figures in the run's window. Joules; None is unknown."""
 
     row: DeviceRow

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from frugalwatch.carbon.account import cost, emission
 from frugalwatch.carbon.grid import GridFactor
@@ -23,8 +23,7 @@ _MEASURED = frozenset({"measured", "derived"})
 _MODELLED = frozenset({"estimated", "attributed"})
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(NamedTuple):
     """A run's figures: the object that is printed, and what the ledger's columns need of it."""
 
     run_id: int

@@ -10,7 +10,7 @@ the upper bound.
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
+from typing import NamedTuple
 
 # A driver loads in well under two seconds with persistence mode. A short lead-in is filled with the
 # power that the sensor showed at the first look, since nothing is nearer; a longer one with the
@@ -22,8 +22,7 @@ _EARLY_NS = 3_000_000_000
 _TAIL_NS = 250_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """A stretch of CLOCK_MONOTONIC in nanoseconds."""
 
     begin: int
@@ -34,8 +33,7 @@ class Span:
         return max(0, self.end - self.begin)
 
 
-@dataclass(frozen=True, slots=True)
-class StreamInfo:
+class StreamInfo(NamedTuple):
     """The facts about a stream that its figures need."""
 
     stream_id: int
@@ -45,8 +43,7 @@ class StreamInfo:
     power_limit_w: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class WindowEnergy:
+class WindowEnergy(NamedTuple):
     """Energy in a window in micro-joules; None if nothing was read. `coverage` is 0 to 1."""
 
     energy_uj: int | None
@@ -59,8 +56,7 @@ class WindowEnergy:
 _NOTHING = WindowEnergy(None, None, None, 0.0, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class _Point:
+class _Point(NamedTuple):
     t: int
     energy: float
     low: float

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from typing import NamedTuple
 
 # NTP slews below 500 ppm; a second between two looks is somebody setting the clock.
 _STEP_NS = 1_000_000_000
@@ -11,8 +11,7 @@ _STEP_NS = 1_000_000_000
 _SLEEP_NS = 50_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class ClockChange:
+class ClockChange(NamedTuple):
     """What happened between two looks, in nanoseconds; 0 where nothing did."""
 
     stepped_ns: int

@@ -8,7 +8,7 @@ import mmap
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from collectors.base import Collector, Device, Observation
 from collectors.host import Host
@@ -16,8 +16,7 @@ from frugalwatch.config.settings import Settings
 from frugalwatch.supervisor.cgroup import JobCgroup
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
+class Opening(NamedTuple):
     """A collector that was opened, with its devices and its first look at them."""
 
     collector: Collector
@@ -25,8 +24,7 @@ class Opening:
     first: tuple[Observation, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RunContext:
+class RunContext(NamedTuple):
     """Everything that is fixed when a run starts. Shared by the sampler and its replacements."""
 
     run_key: str

@@ -9,7 +9,7 @@ supervisor adds those), and children of a parent that ignores SIGCHLD (nobody is
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _TICK_US = 1_000_000 // os.sysconf("SC_CLK_TCK")
 _SIGCHLD_BIT = 1 << 16
@@ -18,8 +18,7 @@ _SIGCHLD_BIT = 1 << 16
 OUR_NAMES = frozenset({"fw-sampler", "fw-nvidia"})
 
 
-@dataclass(frozen=True, slots=True)
-class TreeUse:
+class TreeUse(NamedTuple):
     """CPU time of a process tree in micro-seconds, its pids, and whether time can be missing."""
 
     cpu_us: int

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import socket
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 _LARGEST = 1 << 16
 _AT_ONCE = 2000  # so that a chatty job cannot keep the sampler from its readings
 _NAME_LENGTH = 200
 
 
-@dataclass(frozen=True, slots=True)
-class PhaseBegan:
+class PhaseBegan(NamedTuple):
     """A phase began in process `pid`; `token` names it until it ends."""
 
     pid: int
@@ -23,8 +21,7 @@ class PhaseBegan:
     number: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class PhaseEnded:
+class PhaseEnded(NamedTuple):
     """The phase that `pid` called `token` is over."""
 
     pid: int
@@ -32,8 +29,7 @@ class PhaseEnded:
     token: int
 
 
-@dataclass(frozen=True, slots=True)
-class MetricSaid:
+class MetricSaid(NamedTuple):
     """The job reached a number."""
 
     pid: int
@@ -42,8 +38,7 @@ class MetricSaid:
     value: float
 
 
-@dataclass(frozen=True, slots=True)
-class StepsSaid:
+class StepsSaid(NamedTuple):
     """`pid` has finished this many steps since it began."""
 
     pid: int

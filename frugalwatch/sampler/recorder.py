@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 
 from collectors.base import Device, Gap, Observation, ProcessUtilization, Reading
 from collectors.disagreement import Disagreement
@@ -11,10 +10,12 @@ from frugalwatch.ledger.journal import Journal
 from frugalwatch.sampler.messages import Message, MetricSaid, PhaseBegan, PhaseEnded, StepsSaid
 
 
-@dataclass(slots=True)
 class _GpuUse:
-    job_us: int = 0
-    all_us: int = 0
+    __slots__ = ("all_us", "job_us")
+
+    def __init__(self) -> None:
+        self.job_us = 0
+        self.all_us = 0
 
 
 class Recorder:
@@ -88,8 +89,8 @@ class Recorder:
         before = self._open_gaps.get(gap.device)
         if before is not None and before.cause == gap.cause:
             missing = before.recoverable and gap.recoverable
-            self._open_gaps[gap.device] = replace(
-                before, t_mono_ns=gap.t_mono_ns, recoverable=missing
+            self._open_gaps[gap.device] = before._replace(
+                t_mono_ns=gap.t_mono_ns, recoverable=missing
             )
             return
         if before is not None:
@@ -102,7 +103,7 @@ class Recorder:
         gap = self._open_gaps.pop(key, None)
         if gap is not None:
             until = t_mono_ns if gap.recoverable else gap.t_mono_ns
-            self._write_gap(replace(gap, t_mono_ns=until), "gap_end")
+            self._write_gap(gap._replace(t_mono_ns=until), "gap_end")
 
     def _write_gap(self, gap: Gap, kind: str) -> None:
         self._journal.event(

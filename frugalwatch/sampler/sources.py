@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from collectors.base import Collector, Device, Observation, Probe, Reading, Resumable
 from collectors.cpu_time import machine_busy_us
@@ -24,8 +23,7 @@ _QUICK = ("rapl",)
 _ISOLATED = ("nvidia",)
 
 
-@dataclass(frozen=True, slots=True)
-class Zero:
+class Zero(NamedTuple):
     """The instant at which the job started, and the machine's busy CPU time then, if known."""
 
     mono_ns: int
@@ -48,8 +46,7 @@ def with_idle(device: Device, calibration: Calibration | None) -> Device:
     if calibration is None or device.key not in calibration.idle_w:
         return device
     idle = calibration.idle_w[device.key]
-    return replace(
-        device,
+    return device._replace(
         idle_w=idle.value,
         idle_low_w=idle.low,
         idle_high_w=idle.high,
@@ -112,7 +109,7 @@ def without_doubles(openings: Iterable[Opening]) -> tuple[Opening, ...]:
     if not rapl_has_cpu:
         return tuple(everything)
     return tuple(
-        replace(o, devices=tuple(d for d in o.devices if not d.key.startswith("hwmon:amd_energy")))
+        o._replace(devices=tuple(d for d in o.devices if not d.key.startswith("hwmon:amd_energy")))
         for o in everything
     )
 

@@ -13,18 +13,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 # Batch systems account for and kill a job by its cgroup, and do not all look below it.
 _BATCH_VARIABLES = ("SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "SGE_TASK_ID", "_CONDOR_SLOT")
 
 
-@dataclass(slots=True)
 class JobCgroup:
     """One empty cgroup made for one run. `join` is called in the job's process before its exec."""
 
-    folder: str
-    version: int
+    __slots__ = ("folder", "version")
+
+    def __init__(self, folder: str, version: int) -> None:
+        self.folder = folder
+        self.version = version
 
     def join(self) -> None:
         """Move the calling process into the group. Failure leaves it where it was."""

@@ -6,8 +6,7 @@ import errno
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from frugalwatch.supervisor.signals import CallersSignals
 
@@ -15,8 +14,7 @@ NOT_EXECUTABLE = 126
 NOT_FOUND = 127
 
 
-@dataclass(frozen=True, slots=True)
-class StartedJob:
+class StartedJob(NamedTuple):
     """A job that is running. Times were taken just before the fork."""
 
     pid: int
@@ -24,8 +22,7 @@ class StartedJob:
     started_utc_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class ExecFailure:
+class ExecFailure(NamedTuple):
     """The command could not be started; `exit_code` is 126 or 127, as `env` and `time` give it."""
 
     exit_code: int

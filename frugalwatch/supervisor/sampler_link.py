@@ -8,7 +8,7 @@ import os
 import select
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from frugalwatch.sampler.context import RunContext
 from frugalwatch.sampler.process import become_sampler
@@ -17,8 +17,7 @@ _RESTARTS = 8
 _BACKOFF_S = (0.0, 0.1, 0.5, 2.0)
 
 
-@dataclass(frozen=True, slots=True)
-class JobEnd:
+class JobEnd(NamedTuple):
     """How the job ended, as its supervisor saw it."""
 
     ended_mono_ns: int

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from dataclasses import dataclass
+from typing import NamedTuple
 
 FORWARDED = frozenset(
     {
@@ -37,8 +37,7 @@ _GROUP_SPREAD_S = 0.05
 _LOOK_AGAIN_S = 0.005
 
 
-@dataclass(frozen=True, slots=True)
-class CallersSignals:
+class CallersSignals(NamedTuple):
     """What the job inherits from our caller: blocked signals, and whether SIGCHLD is ignored."""
 
     mask: frozenset[int]

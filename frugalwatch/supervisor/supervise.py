@@ -14,8 +14,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from collectors.host import Host
 from frugalwatch.config.settings import Settings
@@ -46,8 +45,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One command to run and how. `environment` is the caller's, untouched.
 
     `keep_stdout`: our own output goes there when the job is over, so it is not given up before.
@@ -63,8 +61,7 @@ class Request:
     keep_stdout: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What is left when the job is over: its status, and the sampler's answer if there was one."""
 
     exit_code: int
@@ -73,8 +70,7 @@ class Outcome:
     message: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
+class _Prepared(NamedTuple):
     """What was set up before the job; each part may be missing without hurting it."""
 
     host: Host
