@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from frugalwatch.config.load import load
-from frugalwatch.errors import FrugalWatchError
+from frugalwatch.errors import FrugalWatchError, UsageError
 from frugalwatch.ledger.queries import RunRow, find_run, list_runs, stored_result
 
 if TYPE_CHECKING:
@@ -38,10 +38,17 @@ WHERE s.run_id = ? ORDER BY x.t_mono_ns, device.key
     "--format", "format_", type=click.Choice(["json", "csv"]), default="json", show_default=True
 )
 @click.option("--samples", is_flag=True, help="With every sample: cumulative joules by device.")
+@click.option("--codecarbon", is_flag=True, help="CSV with the columns of emissions.csv.")
 @click.option("-o", "--output", metavar="FILE", help="Write there instead of to stdout.")
 @click.option("--ledger", metavar="FILE", help="Look into this database.")
 def command(
-    *, runs: tuple[str, ...], format_: str, samples: bool, output: str | None, ledger: str | None
+    *,
+    runs: tuple[str, ...],
+    format_: str,
+    samples: bool,
+    codecarbon: bool,
+    output: str | None,
+    ledger: str | None,
 ) -> None:
     """Write runs as JSON or CSV: those named, or all.
 
@@ -49,16 +56,23 @@ def command(
     frugalwatch export > runs.json             every run object, in one array
     frugalwatch export --format csv            one row a run, in J, g and seconds
     frugalwatch export last --samples --format csv -o samples.csv
+    frugalwatch export --codecarbon -o emissions.csv
 
     RUN is as for `frugalwatch show`. Joules of samples are cumulative from the run's first one.
     """
     from frugalwatch.ledger.database import open_database
 
+    if codecarbon and samples:
+        raise UsageError("emissions.csv has no samples", hint="leave out --samples or --codecarbon")
     settings = load({"ledger": ledger}, cwd=os.getcwd(), environ=os.environ).settings
     with open_database(settings, os.environ) as database:
         chosen = [find_run(database, name) for name in runs] or list_runs(database)[::-1]
         with _output(output) as file:
-            if format_ == "csv":
+            if codecarbon:
+                from frugalwatch.crosscheck.codecarbon_csv import write_emissions
+
+                write_emissions(_documents(database, chosen), file)
+            elif format_ == "csv":
                 _write_csv(file, database, chosen, samples=samples)
             else:
                 _write_json(file, database, chosen, samples=samples)
@@ -67,17 +81,23 @@ def command(
 def _write_json(file: TextIO, db: Database, runs: list[RunRow], *, samples: bool) -> None:
     """One array, written run by run, so that a long ledger needs no memory."""
     separator = "[\n"
+    for document in _documents(db, runs):
+        if samples:
+            document["samples"] = list(db.query(_SAMPLES, [document["number"]]))
+        file.write(separator + json.dumps(document))
+        separator = ",\n"
+    file.write("[]\n" if separator == "[\n" else "\n]\n")
+
+
+def _documents(db: Database, runs: list[RunRow]) -> Iterator[dict[str, object]]:
+    """The run objects of those that are settled; the others are named on stderr."""
     for run in runs:
         document = stored_result(db, run.number)
         if document is None:
             click.echo(_left_out(run), err=True)
             continue
         document["number"] = run.number  # of this ledger; a merged run had another one before
-        if samples:
-            document["samples"] = list(db.query(_SAMPLES, [run.number]))
-        file.write(separator + json.dumps(document))
-        separator = ",\n"
-    file.write("[]\n" if separator == "[\n" else "\n]\n")
+        yield document
 
 
 def _left_out(run: RunRow) -> str:

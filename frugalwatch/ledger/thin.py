@@ -12,8 +12,8 @@ import sqlite3
 from frugalwatch.ledger.connection import writing
 
 MINUTE_NS = 60 * 1_000_000_000
-# Of one transaction, so that no sampler waits long: 3600 rows at 1 Hz take 6 ms
-# (bench/ledger_size.py thins 0.6 million rows a second).
+# Of one transaction, so that no sampler waits long: 3600 rows at 1 Hz take 7 ms
+# (bench/ledger_size.py thins 0.5 million rows a second).
 _SLICE_NS = 60 * MINUTE_NS
 
 # What stays: the last row of each minute, the first and last of all, and the neighbours of both

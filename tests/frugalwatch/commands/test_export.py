@@ -91,6 +91,18 @@ def test_csv_of_samples_has_a_row_for_every_sample(
     }
 
 
+def test_codecarbon_columns_are_those_of_its_file(
+    ledger: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", "1", "2", "--codecarbon"]) == 0
+    table = rows(capsys.readouterr().out)
+    assert [row["run_id"] for row in table] == ["run-1", "run-2"]
+    assert float(table[0]["energy_consumed"]) == pytest.approx(1500 / 3.6e6)
+    assert float(table[0]["emissions"]) == pytest.approx(0.0002)
+    assert main(["export", "--codecarbon", "--samples"]) == 2
+    assert "hint" in capsys.readouterr().err
+
+
 def test_nothing_to_export_is_an_empty_array_or_a_heading(
     ledger: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -106,9 +106,12 @@ def tick(journal: Journal, second: int, energy_uj: int | None = None) -> bool:
 
 
 def samples(path: str | Path | sqlite3.Connection) -> list[tuple[int, int]]:
-    """(second, micro-joules) of every sample, in order of time."""
+    """(second, micro-joules) of every sample that belongs to a stream, in order of time."""
     conn = path if isinstance(path, sqlite3.Connection) else sqlite3.connect(path)
-    rows = conn.execute("SELECT t_mono_ns / 1000000000, energy_uj FROM sample ORDER BY t_mono_ns")
+    rows = conn.execute(
+        "SELECT t_mono_ns / 1000000000, energy_uj FROM sample"
+        " JOIN stream ON stream.id = sample.stream_id ORDER BY t_mono_ns"
+    )
     return list(rows)
 
 

@@ -51,9 +51,20 @@ def _run(
     if state is not None:
         journal.finish(run_end(state=state, job_cpu_us=5_000_000, **end))
     if totals is not None:
-        result = json.dumps(
-            {"schema": "frugalwatch.run/1", "number": 99, "run_id": f"run-{number}"}
-        )
+        document = {
+            "schema": "frugalwatch.run/1",
+            "number": 99,
+            "run_id": f"run-{number}",
+            "command": command,
+            "started_utc": "2025-01-01T00:00:00Z",
+            "duration_s": 10.0,
+            "co2e_g": 0.2,
+            "devices": [
+                {"device": "rapl:package-0", "domain": "cpu", "counted": True, "energy_j": 1500.0}
+            ],
+        }
         total = DeviceTotal(1, "measured", *_MEASURED, 1.0, True)
-        journal.store_totals(RunTotals(*totals, 200_000, 1.0, result=result, devices=(total,)))
+        journal.store_totals(
+            RunTotals(*totals, 200_000, 1.0, result=json.dumps(document), devices=(total,))
+        )
     journal.close()

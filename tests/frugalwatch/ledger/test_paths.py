@@ -62,6 +62,8 @@ def test_the_innermost_and_the_latest_mount_decides(tmp_path: Path) -> None:
     assert is_network_file_system("/home/a/l.db", proc) == "nfs4"
     assert is_network_file_system("/data/l.db", proc) == "lustre"
     assert is_network_file_system("/etc/l.db", proc) == "nfs"
+    proc = mountinfo(tmp_path, ("/home/a", "xfs"), ("/home", "nfs4"))
+    assert is_network_file_system("/home/a/l.db", proc) is None, "whatever their order"
 
 
 def test_mount_points_with_spaces_links_and_optional_fields(tmp_path: Path) -> None:
