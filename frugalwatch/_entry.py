@@ -22,6 +22,19 @@ def forget_user_paths() -> None:
     sys.path[:] = [p for p in sys.path if p and os.path.realpath(p) not in dropped]
 
 
+def forget_user_modules() -> None:
+    """Drop modules of our names that a user's `sitecustomize` brought in before us."""
+    home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    for name in ("collectors", "advisor"):
+        loaded = sys.modules.get(name)
+        if loaded is None:
+            continue
+        file = getattr(loaded, "__file__", None) or ""
+        if os.path.realpath(file) != os.path.realpath(os.path.join(home, name, "__init__.py")):
+            for each in [m for m in sys.modules if m == name or m.startswith(f"{name}.")]:
+                del sys.modules[each]
+
+
 def _has_cwd() -> bool:
     try:
         os.getcwd()
@@ -33,6 +46,7 @@ def _has_cwd() -> bool:
 def main() -> None:
     """Run the command line and exit with its status."""
     forget_user_paths()
+    forget_user_modules()
     from frugalwatch.cli import main as run_command_line
 
     sys.exit(run_command_line())
