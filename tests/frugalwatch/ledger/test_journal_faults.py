@@ -306,12 +306,14 @@ def test_a_fallback_that_fills_up_passes_the_run_on_to_the_next(
     journal = started_journal(path, clock_ns=clock, fallback_dirs=directories)
     journal.add_stream(device("nvidia:GPU-1", domain="gpu"), 100 * SECOND)
     journal.sample(1, reading(101, 5))
+    token = journal.phase_began(1, "epoch", 100 * SECOND)
     tick(journal, 101)
     assert journal._conn is not None
     journal._conn.execute("PRAGMA max_page_count = 1")
     for second in range(102, 1102):
         clock.advance(1)
         tick(journal, second)
+    journal.phase_ended(token, 1101 * SECOND)
     real = journal.recording.write
     calls: list[int] = []
 
@@ -328,5 +330,6 @@ def test_a_fallback_that_fills_up_passes_the_run_on_to_the_next(
     seconds = [second for second, _ in samples(conn)]
     assert seconds == sorted([101, *range(101, 1102)])
     assert one(conn, "SELECT count(*) FROM stream") == 2
+    assert one(conn, "SELECT group_concat(ended_mono_ns) FROM phase") == str(1101 * SECOND)
     assert [files for _, _, files in os.walk(tmp_path / "one")] == [[], []], "tidied up"
     journal.close()
