@@ -5,8 +5,6 @@ program would crash on an instruction that is not there; where the two contradic
 flags win, and the note says so.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from collectors.host import Host

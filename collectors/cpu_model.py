@@ -8,8 +8,6 @@ machine, or from a calibration file of a machine of the same family. Every figur
 and the word `estimated`; it must never be reported as measured.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -214,7 +212,7 @@ def limit_note(limits: Limits) -> str:
 def cpu_model_collector(
     host: Host,
     choice: Literal["table", "codecarbon"] = "table",
-    calibration: Calibration | None = None,
+    calibration: "Calibration | None" = None,
 ) -> CpuModelCollector:
     """The collector for this machine, within what this process may use of it.
 

@@ -5,8 +5,6 @@ twice the figure, and it is wider where the row is a relative's, rests on few re
 the published records themselves spread further.
 """
 
-from __future__ import annotations
-
 import os
 from typing import Literal, NamedTuple, TypeAlias
 

@@ -4,8 +4,6 @@ In a container /proc shows the whole host. A model that charged 64 threads to a 
 be wrong by 16 times, so the model covers the slice.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from collectors.host import Host
