@@ -44,7 +44,7 @@ class Device(NamedTuple):
     gain error as factors on the figure, 1.0 where none is published. `tick_s` is how often the
     sensor renews its value. `max_poll_s` is the longest pause between two looks that cannot hide
     a counter wrap (or, for integrated power, that can still be bridged), None where there is no
-    such limit. `idle_w` is what the device draws with no work on it, with bounds and with where that
+    such limit. `idle_w` is what the device draws without work, with bounds and with where that
     is known from (`model`, `calibration`, `observed`), None where nobody knows.
 
     The records here are named tuples: a frozen dataclass takes seven times as long to define, and

@@ -31,7 +31,11 @@ _STRICT_FAILURE = 125
 @click.option("--json", "json_target", metavar="FILE", help="Write the run object; - is stdout.")
 @click.option("--ledger", metavar="FILE", help="Record in this database.")
 @click.option("--no-hook", is_flag=True, help="Leave the job's environment exactly as it is.")
-@click.option("--no-cgroup", is_flag=True, help="Make no control group for the job.")
+@click.option(
+    "--cgroup/--no-cgroup",
+    default=None,
+    help="Count CPU time in a control group of the job's own (no).",
+)
 @click.option("--cpu-model", type=click.Choice(["table", "codecarbon"]), help="CPU power model.")
 @click.option("--source-off", multiple=True, help="Do not use this power source (repeatable).")
 @click.option("--wait-descendants", is_flag=True, help="Wait for what the job leaves running.")
@@ -41,7 +45,7 @@ def command(  # noqa: PLR0917 - click passes every option by its name
     quiet: bool,
     json_target: str | None,
     no_hook: bool,
-    no_cgroup: bool,
+    cgroup: bool | None,
     source_off: tuple[str, ...],
     wait_descendants: bool,
     strict: bool,
@@ -62,8 +66,8 @@ def command(  # noqa: PLR0917 - click passes every option by its name
     chosen: dict[str, object] = {**settings}
     if no_hook:
         chosen["hook"] = False
-    if no_cgroup:
-        chosen["cgroup"] = "off"
+    if cgroup is not None:
+        chosen["cgroup"] = "auto" if cgroup else "off"
     if source_off:
         chosen["sources_off"] = ",".join(source_off)
     cwd = _cwd()

@@ -55,7 +55,7 @@ FIELDS: Mapping[str, Field] = {
     "hook": Field("switch", "Put our package on the job's PYTHONPATH, for steps and phases."),
     "cgroup": Field(
         "choice",
-        "Count the job's CPU time in a control group of its own where that can be had.",
+        "Count the job's CPU time in a control group of its own (auto: where one can be had).",
         choices=("auto", "off"),
     ),
     "ledger": Field("path", "Path of the database. Relative to the file that says so."),

@@ -18,7 +18,7 @@ class Settings(NamedTuple):
     interval_s: float = 1.0
     summary: SummaryStyle = "auto"
     hook: bool = True
-    cgroup: Literal["auto", "off"] = "auto"
+    cgroup: Literal["auto", "off"] = "off"
     ledger: str | None = None  # path of the database; None: the XDG state folder
     sources_off: tuple[str, ...] = ()  # collectors that must not be used
     cpu_model: Literal["table", "codecarbon"] = "table"

@@ -117,7 +117,7 @@ def _checks(loaded: Loaded, environ: Mapping[str, str]) -> list[Check]:
         _ledger_check(loaded, environ),
         _configuration_check(loaded),
         _zone_check(loaded),
-        _cgroup_check(environ),
+        _cgroup_check(loaded, environ),
         _socket_check(environ),
     ]
 
@@ -180,18 +180,16 @@ def _zone_check(loaded: Loaded) -> Check:
     return Check("grid zone", True, said)
 
 
-def _cgroup_check(environ: Mapping[str, str]) -> Check:
+def _cgroup_check(loaded: Loaded, environ: Mapping[str, str]) -> Check:
     from frugalwatch.supervisor.cgroup import make_job_cgroup
 
+    by_tree = "by process tree; children of a parent that ignores SIGCHLD, and what outlives the"
     group = make_job_cgroup(f"doctor-{os.getpid()}", environ)
     if group is None:
-        return Check(
-            "CPU time",
-            True,
-            "by process tree: children of a parent that ignores SIGCHLD, and what outlives the"
-            " job, can be missing",
-        )
+        return Check("CPU time", True, f"{by_tree} job, can be missing")
     group.remove()
+    if loaded.settings.cgroup == "off":
+        return Check("CPU time", True, f"{by_tree} job, are counted with --cgroup only")
     return Check("CPU time", True, f"by a control group of the job's own (version {group.version})")
 
 

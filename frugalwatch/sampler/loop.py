@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # loaded by `readers` where there is a driver to read
     from collections.abc import Iterable
 
     from collectors.calibration import Calibration
+    from collectors.cpu_time import BusySource
     from collectors.isolated import IsolatedCollector
 
 # A driver that does not answer may hold up the last look this long.
@@ -71,6 +72,8 @@ class Sampler:
         self._isolated = readers
         self._grid = GridWatch(context)
         self._calibration: Calibration | None = None
+        self._slice: BusySource | None = None
+        self._slice_zero_us = 0
         self._job = _open_job(context.job_pid)
         self._interval_ns = round(context.settings.interval_s * 1e9)
         self._bad_messages = 0
@@ -121,6 +124,7 @@ class Sampler:
         for opening in self._models(found):
             self._openings.append(opening)
             self._take_in(opening)
+        self._watch_slice()
         self._poll()
         self._hear_the_grid()
         self._usage(time.monotonic_ns())
@@ -135,6 +139,18 @@ class Sampler:
         context = self._context
         zero = Zero(context.started_mono_ns, context.busy_us_at_start)
         return open_models(found, context.host, context.settings, zero, self._calibration)
+
+    def _watch_slice(self) -> None:
+        """Where the model covers a container's slice, busy time is the slice's and not the host's."""
+        for opening in self._openings:
+            busy = getattr(opening.collector, "busy", None)
+            if busy is None or busy.scope == "machine":
+                continue
+            try:
+                self._slice_zero_us = busy.busy_us()
+            except (OSError, ValueError):
+                continue
+            self._slice = busy
 
     def _take_in(self, opening: Opening) -> None:
         opened = min((o.t_mono_ns for o in opening.first), default=self._context.started_mono_ns)
@@ -267,6 +283,11 @@ class Sampler:
         self._journal.heartbeat(now)
 
     def _busy_us(self) -> int | None:
+        if self._slice is not None:
+            try:
+                return max(0, self._slice.busy_us() - self._slice_zero_us)
+            except (OSError, ValueError):
+                return None
         busy = machine_busy_us(self._context.host)
         if busy is None or self._context.busy_us_at_start is None:
             return None
