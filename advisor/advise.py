@@ -1,0 +1,213 @@
+"""From a workload to a document: the whole of `frugalwatch advise` without its command line."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from advisor import store
+from advisor.document import Refused, advice_document
+from advisor.quality import Metric
+from advisor.ranking import FIGURES, Question, Unit, judge_all
+from advisor.replay import Isolation, Replay, Replayer
+from advisor.search import Plan, Search, by_promise
+from advisor.setting import (
+    isolation_in_words,
+    model_power,
+    noisy_neighbours,
+    private_folder,
+    usable_cores,
+    usable_cpus,
+)
+from advisor.techniques import techniques
+from advisor.techniques.base import Facts, Variant
+from advisor.techniques.threads import ONE_THREAD, VARIABLES
+from advisor.trials import AGAIN, BASE, Trial
+from advisor.workload import Workload
+from frugalwatch.errors import FrugalWatchError
+
+# Below this most of what is measured is a process starting, which no switch changes.
+_TOO_SHORT_S = 0.3
+_SHORT_S = 1.0
+_REFERENCE = Variant("one thread", "reference", ONE_THREAD)
+
+
+class CommandFailsError(FrugalWatchError):
+    """The program as written does not end with 0, so that nothing can be compared with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to search and what counts as the same answer."""
+
+    plan: Plan
+    isolation: Isolation
+    metric: str | None = None
+    tolerance: float | None = None
+
+
+def advise(
+    conn: sqlite3.Connection, workload: Workload, options: Options, tell: Callable[[str], None]
+) -> dict[str, object]:
+    """Try what applies and return the document, which is stored as well.
+
+    Raises CommandFailsError, CannotIsolateError, and KeyboardInterrupt if nothing is known yet.
+    """
+    number = store.begin_advice(conn, workload, cpus=usable_cpus(), seed=options.plan.seed)
+    document: dict[str, object] | None = None
+    try:
+        with private_folder() as folder:
+            replayer = Replayer(workload, options.isolation, folder)
+
+            def keep(trial: Trial) -> None:
+                store.add_trial(conn, number, trial)
+
+            search = Search(
+                replayer,
+                options.plan,
+                record=keep,
+                tell=tell,
+                metric=Metric(options.metric) if options.metric else lambda _: None,
+            )
+            document = _search(number, workload, options, search, replayer)
+        return document
+    finally:
+        state = "failed" if document is None else str(document["state"])
+        store.finish_advice(conn, number, state, document)
+
+
+def _search(
+    number: int, workload: Workload, options: Options, search: Search, replayer: Replayer
+) -> dict[str, object]:
+    first = search.look()
+    check_first(first, "replayed without any change")
+    unit: Unit = "cpu_s" if first.energy_j is None else "energy_j"
+    notes: list[str] = []
+    entrants: list[Variant] = []
+    finalists: list[Variant] = []
+    refused: list[Refused] = []
+    reference: Variant | None = None
+    if max(first.wall_s or 0.0, first.cpu_s or 0.0) < _TOO_SHORT_S:
+        notes.append(
+            f"it runs for {first.wall_s or 0:.2f} s, which is mostly the start of a process: too"
+            " short to save anything on. Give it more work, as much as in real use"
+        )
+    else:
+        facts = Facts(
+            workload.environment,
+            usable_cpus(),
+            usable_cores(),
+            replayer.threads_peak,
+            replayer.libraries,
+        )
+        entrants, refused = candidates(facts)
+        finalists = search.screen(entrants, FIGURES[unit])
+        finalists = [v for v in finalists if search.screened(v, FIGURES[unit]) < 1]
+        confirmed = by_promise(finalists)
+        entrants += [v for v in confirmed if v not in entrants]
+        reference = _reference(facts, finalists) if finalists else None
+        search.confirm(confirmed, reference)
+        finalists = confirmed
+    found = _Found(unit, entrants, finalists, refused, reference, notes)
+    return _document(number, workload, options, search, found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    unit: Unit
+    entrants: list[Variant]
+    finalists: list[Variant]
+    refused: list[Refused]
+    reference: Variant | None
+    notes: list[str]
+
+
+def candidates(facts: Facts) -> tuple[list[Variant], list[Refused]]:
+    """What is worth a trial on this workload, and what is not, with the reason."""
+    entrants: list[Variant] = []
+    refused: list[Refused] = []
+    for technique in techniques():
+        answer = technique.applies(facts)
+        if answer.yes:
+            entrants += technique.variants(facts)
+        else:
+            refused.append(Refused(technique.name, answer))
+    return entrants, refused
+
+
+def check_first(replay: Replay, how: str) -> None:
+    """Raise CommandFailsError if a first replay did not end well."""
+    if replay.ok:
+        return
+    what = f"it ended with status {replay.exit_code}" if replay.exit_code else "it was not measured"
+    tail = replay.tail().splitlines()[-3:]
+    raise CommandFailsError(
+        f"the command fails when it is {how}",
+        why="\n".join([what, *(f"  | {line[:200]}" for line in tail)]),
+        hint="replays read nothing (--stdin FILE), reach no network (--allow-network) and write to"
+        " throw-away layers (--replay-in-place)",
+    )
+
+
+def _reference(facts: Facts, finalists: list[Variant]) -> Variant | None:
+    """The fair second yardstick: one thread. None where the program has that already."""
+    if facts.cpus < 2 or facts.threads_peak == 1:
+        return None
+    if all(facts.environment.get(name) == "1" for name in VARIABLES[:2]):
+        return None
+    same = [v for v in finalists if v.change == ONE_THREAD]
+    return same[0] if same else _REFERENCE
+
+
+def _document(
+    number: int, workload: Workload, options: Options, search: Search, found: _Found
+) -> dict[str, object]:
+    question = Question(
+        found.unit,
+        options.plan.seed,
+        model_power() if found.unit == "cpu_s" else None,
+        metric=options.metric is not None,
+        tolerance=options.tolerance,
+    )
+    reference = found.reference.name if found.reference else None
+    judgements = judge_all(search.trials, found.entrants, found.finalists, question, reference)
+    return advice_document(
+        number=number,
+        workload=workload,
+        question=question,
+        trials=search.trials,
+        judgements=[] if search.unreliable else judgements,
+        refused=found.refused,
+        one_thread=reference,
+        notes=[*found.notes, *_notes(search, options)],
+        state="interrupted" if search.interrupted else "done",
+        isolation=isolation_in_words(options.isolation),
+        wall_s=search.spent_s(),
+    )
+
+
+def _notes(search: Search, options: Options) -> list[str]:
+    notes = []
+    trials = search.trials
+    own = [*trials.replays(BASE.name), *trials.replays(AGAIN.name)]
+    failed = [r for r in own if r.state in ("failed", "timeout")]
+    if failed:
+        notes.append(
+            f"the program as written failed in {len(failed)} of {len(own)} replays: nothing can be"
+            " compared with it"
+        )
+    walls = [r.wall_s for r in own if r.wall_s is not None]
+    if walls and _TOO_SHORT_S <= max(walls) < _SHORT_S:
+        notes.append("a run takes less than a second: much of it is the start of the program")
+    if search.interrupted:
+        notes.append("interrupted: only the trials until then count")
+    if search.out_of_time:
+        notes.append(
+            f"the time budget of {options.plan.time_budget_s:g} s ended the confirmation early;"
+            " narrower intervals: --time-budget SECONDS"
+        )
+    if options.isolation.in_place:
+        notes.append("replayed in place: files that it writes were written many times")
+    neighbours = noisy_neighbours()
+    return [*notes, neighbours] if neighbours else notes

@@ -1,0 +1,106 @@
+"""`frugalwatch advise`: replay a command with changes, measure each, say which saves most."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from advisor.commands.common import checked_metric, replay_options
+from frugalwatch.config.load import load
+
+if TYPE_CHECKING:
+    from advisor.workload import Workload
+    from frugalwatch.config.settings import Settings
+
+_INTERRUPTED = 130
+
+
+@click.command(
+    context_settings={"allow_interspersed_args": False, "help_option_names": ["-h", "--help"]}
+)
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@replay_options
+def command(  # noqa: PLR0917 - click passes every option by its name
+    command: tuple[str, ...],
+    rounds: int | None,
+    time_budget_s: float,
+    stdin_file: str | None,
+    metric: str | None,
+    tolerance: float | None,
+    in_place: bool,
+    network: bool,
+    seed: int,
+    as_json: bool,
+    quiet: bool,
+    ledger: str | None,
+) -> int:
+    """Find out which change would save most, by measuring it on your own command.
+
+    \b
+    frugalwatch advise -- python infer.py       a command
+    frugalwatch advise 40                       a recorded run
+    frugalwatch advise --metric 'accuracy: (\\S+)' --tolerance 0.01 -- python eval.py
+
+    The command is run many times, as it is and with changes to its environment, on throw-away
+    layers over your files and without network. Nothing that it writes stays.
+    """
+    from advisor.advise import Options, advise
+    from advisor.replay import Isolation
+    from advisor.report import report
+    from advisor.search import Plan
+    from advisor.setting import Progress
+    from advisor.store import open_store
+    from frugalwatch.report.style import choose_style
+
+    pattern = checked_metric(metric, tolerance)
+    loaded = load({"ledger": ledger}, cwd=os.getcwd(), environ=os.environ)
+    workload = _workload(command, stdin_file, loaded.settings)
+    progress = Progress(quiet=quiet)
+    conn = open_store(loaded.settings, os.environ)
+    try:
+        document = advise(
+            conn,
+            workload,
+            Options(
+                Plan(time_budget_s, rounds, seed), Isolation(in_place, network), pattern, tolerance
+            ),
+            progress,
+        )
+    finally:
+        progress.clear()
+        conn.close()
+    if as_json:
+        click.echo(json.dumps(document, indent=2))
+    else:
+        style = choose_style(os.environ, is_terminal=sys.stdout.isatty())
+        click.echo(report(document, style))
+    return _INTERRUPTED if document["state"] == "interrupted" else 0
+
+
+def _workload(command: tuple[str, ...], stdin_file: str | None, settings: Settings) -> Workload:
+    """A command after `--`, or a recorded run that is named without it."""
+    from advisor.workload import from_command, from_run, refuse_unrepeatable_stdin
+
+    if stdin_file is None:
+        refuse_unrepeatable_stdin()
+    if len(command) > 1 or not _is_run_name(command[0]):
+        return from_command(command, dict(os.environ), stdin_file)
+    from frugalwatch.ledger.database import open_database
+    from frugalwatch.ledger.queries import find_run
+
+    with open_database(settings, os.environ) as database:
+        run = find_run(database, command[0])
+        cwd = next(iter(database.query("SELECT cwd FROM run WHERE id = ?", [run.number])))["cwd"]
+    return from_run(run, str(cwd), dict(os.environ), stdin_file)
+
+
+def _is_run_name(word: str) -> bool:
+    import re
+    import shutil
+
+    looks = re.fullmatch(r"last|\d+|\d{8}-\d*-?[0-9a-f]*", word)
+    return looks is not None and shutil.which(word) is None

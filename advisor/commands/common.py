@@ -1,0 +1,58 @@
+"""Options that `advise` and `verify` share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+_F = TypeVar("_F", bound=Callable[..., Any])  # click's own decorators take any callable
+
+_OPTIONS = (
+    click.option("--rounds", type=click.IntRange(3, 200), help="Rounds to confirm (up to 8)."),
+    click.option(
+        "--time-budget",
+        "time_budget_s",
+        type=click.FloatRange(1),
+        default=120.0,
+        help="Seconds that all replays may take (120).",
+    ),
+    click.option("--stdin", "stdin_file", metavar="FILE", help="What every replay reads."),
+    click.option("--metric", metavar="REGEX", help="The number in its output that must stay."),
+    click.option(
+        "--tolerance",
+        type=click.FloatRange(0),
+        help="How far it may move, absolute (as far as it does by itself).",
+    ),
+    click.option(
+        "--replay-in-place", "in_place", is_flag=True, help="Replay on your files, not on layers."
+    ),
+    click.option("--allow-network", "network", is_flag=True, help="Replays reach the network."),
+    click.option("--seed", type=int, default=0, help="Of the order of trials (0)."),
+    click.option("--json", "as_json", is_flag=True, help="Print JSON."),
+    click.option("-q", "--quiet", is_flag=True, help="No progress."),
+    click.option("--ledger", metavar="FILE", help="Use this database."),
+)
+
+
+def replay_options(command: _F) -> _F:
+    """Add the options to a command."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def checked_metric(metric: str | None, tolerance: float | None) -> str | None:
+    """The regular expression, if it is one. Raises click.UsageError."""
+    import re
+
+    if metric is None:
+        if tolerance is not None:
+            raise click.UsageError("--tolerance is the limit of a number: name it with --metric")
+        return None
+    try:
+        re.compile(metric)
+    except re.error as error:
+        raise click.UsageError(f"--metric is no regular expression: {error}") from error
+    return metric

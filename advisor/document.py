@@ -1,0 +1,167 @@
+"""The advice as JSON: schema `frugalwatch.advice/1`, described in docs/explanation/advisor.md.
+
+It is what is stored, printed with --json, and what the terminal report is drawn from. Units are in
+the key names; ratios are "with the change" over "as written"; null is unknown.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from advisor.quality import metric_of_baseline
+from advisor.ranking import (
+    BAND,
+    Baseline,
+    Judgement,
+    Question,
+    against_itself,
+    baseline,
+    resolution,
+)
+from advisor.statistics import Ratio
+from advisor.techniques.base import Applicability, export_lines
+from advisor.trials import BASE, BASELINES, Trials
+from advisor.workload import Workload
+
+SCHEMA = "frugalwatch.advice/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A technique that was not tried, and why."""
+
+    technique: str
+    applicability: Applicability
+
+
+def advice_document(
+    *,
+    number: int,
+    workload: Workload,
+    question: Question,
+    trials: Trials,
+    judgements: Sequence[Judgement],
+    refused: Sequence[Refused],
+    one_thread: str | None,
+    notes: Sequence[str],
+    state: str,
+    isolation: str,
+    wall_s: float,
+) -> dict[str, object]:
+    """Everything that `advise` found."""
+    itself = against_itself(trials, question)
+    spent = _spent(trials, wall_s)
+    recommended = [j for j in judgements if j.verdict == "recommended"]
+    others = [j for j in judgements if j.verdict != "recommended"]
+    names = [b.name for b in BASELINES]
+    return {
+        "schema": SCHEMA,
+        "advice": f"A{number}",
+        "state": state,
+        "command": list(workload.masked),
+        "cwd": workload.cwd,
+        "stdin": workload.stdin_path,
+        "run": workload.run_id,
+        "host": os.uname().nodename,
+        "unit": question.unit,
+        "kind": "replayed in program",
+        "isolation": isolation,
+        "rounds": trials.rounds("confirmation"),
+        "screening_rounds": trials.rounds("screening"),
+        "trials": len(trials.all),
+        "against_itself": None if itself is None else itself.as_json(),
+        "resolution": resolution(itself),
+        "baselines": [
+            _baseline(found)
+            for found in (
+                baseline(trials, names, BASE.name),
+                None if one_thread is None else baseline(trials, [one_thread], "one thread"),
+            )
+            if found is not None
+        ],
+        "metric": metric_of_baseline(trials.all),
+        "recommendations": [
+            _recommendation(place, j, question, spent) for place, j in enumerate(recommended, 1)
+        ],
+        "not_recommended": [_judgement(j) for j in others],
+        "not_tried": [
+            {"technique": r.technique, "reason": r.applicability.reason} for r in refused
+        ],
+        "spent": spent,
+        "notes": list(notes),
+    }
+
+
+def _spent(trials: Trials, wall_s: float) -> dict[str, float | None]:
+    joules = [t.replay.energy_j for t in trials.all]
+    known = [j for j in joules if j is not None]
+    return {
+        "cpu_s": sum(t.replay.cpu_s or 0.0 for t in trials.all),
+        "wall_s": wall_s,
+        "energy_j": sum(known) if known and len(known) == len(joules) else None,
+    }
+
+
+def _baseline(found: Baseline) -> dict[str, object]:
+    return {
+        "name": found.name,
+        "cpu_s": found.cpu_s,
+        "wall_s": found.wall_s,
+        "energy_j": found.energy_j,
+    }
+
+
+def _judgement(judgement: Judgement) -> dict[str, object]:
+    variant, quality = judgement.variant, judgement.quality
+    return {
+        "name": variant.name,
+        "technique": variant.technique,
+        "change": variant.change.as_json(),
+        "verdict": judgement.verdict,
+        "reason": judgement.reason,
+        "ratio": _ratio(judgement.main),
+        "wall_ratio": _ratio(judgement.wall),
+        "modelled_energy_ratios": [
+            {"active_power_factor": k, **m.as_json()}
+            for k, m in zip(BAND, judgement.modelled, strict=False)
+        ],
+        "versus_one_thread": _ratio(judgement.versus_one_thread),
+        "quality": {
+            "finding": quality.finding,
+            "reason": quality.reason,
+            "metric": quality.metric,
+            "drift": quality.drift,
+        },
+    }
+
+
+def _recommendation(
+    place: int, judgement: Judgement, question: Question, spent: dict[str, float | None]
+) -> dict[str, object]:
+    variant = judgement.variant
+    saved = judgement.saved
+    cost = spent["energy_j"] if question.unit == "energy_j" else spent["cpu_s"]
+    pay_back = None
+    if saved is not None and saved[1] > 0 and cost is not None:
+        pay_back = math.ceil(cost / saved[1])
+    return {
+        "number": place,
+        **_judgement(judgement),
+        "saves_energy": judgement.saves_energy,
+        "saved_per_run": None
+        if saved is None
+        else {"value": saved[0], "low": saved[1], "high": saved[2]},
+        "pay_back_runs": pay_back,
+        "needs": variant.needs,
+        "one_off": variant.one_off,
+        "risk": variant.risk,
+        "for_good": variant.for_good,
+        "shell": export_lines(variant.change),
+    }
+
+
+def _ratio(ratio: Ratio | None) -> dict[str, float | int] | None:
+    return None if ratio is None else ratio.as_json()

@@ -1,0 +1,246 @@
+"""One replay: the command, with a change, isolated, captured and measured by `frugalwatch run`."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from advisor import sandbox
+from advisor.probing import Watcher, children
+from advisor.techniques.base import AS_WRITTEN, Change
+from advisor.workload import Workload
+from frugalwatch.errors import FrugalWatchError
+
+State: TypeAlias = Literal["ok", "failed", "timeout", "unmeasured"]
+
+_SANDBOX = sandbox.__file__
+_PR_SET_CHILD_SUBREAPER = 36
+_GRACE_S = 3.0
+_TAIL_BYTES = 2000
+
+
+class CannotIsolateError(FrugalWatchError):
+    """Replays would touch the user's files or the network, so there are none."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Isolation:
+    """What replays may reach. The defaults are nothing; the rest is the user's explicit choice."""
+
+    in_place: bool = False
+    network: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What one replay used and left. CPU and wall seconds are the command's alone.
+
+    `energy_j` is what the counters of the machine gained meanwhile, None without counters.
+    `output` names the file with its stdout, which lives as long as the replayer's folder.
+    """
+
+    state: State
+    exit_code: int | None
+    started_utc_ns: int
+    wall_s: float | None
+    cpu_s: float | None
+    energy_j: float | None
+    output: str
+    output_sha256: str
+    errors: str
+
+    @property
+    def ok(self) -> bool:
+        return self.state == "ok"
+
+    def tail(self) -> str:
+        """The end of what it wrote to stderr, or else to stdout, for a person."""
+        for path in (self.errors, self.output):
+            with open(path, "rb") as file:
+                file.seek(max(0, os.path.getsize(path) - _TAIL_BYTES))
+                text = file.read().decode(errors="replace").strip()
+            if text:
+                return text
+        return ""
+
+    def text(self) -> str:
+        """Everything it printed, stdout first."""
+        parts = []
+        for path in (self.output, self.errors):
+            with open(path, encoding="utf-8", errors="replace") as file:
+                parts.append(file.read())
+        return "\n".join(parts)
+
+
+class Replayer:
+    """Replays one workload, one at a time. `folder` is a private one that the caller removes."""
+
+    def __init__(self, workload: Workload, isolation: Isolation, folder: str) -> None:
+        self._workload = workload
+        self._isolation = isolation
+        self._folder = folder
+        self._ledger = os.path.join(folder, "trials.db")
+        self._count = 0
+        self.threads_peak: int | None = None
+        self.libraries: frozenset[str] | None = None
+        # What a replay leaves running becomes our child, and ends with it.
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+    def replay(
+        self, change: Change = AS_WRITTEN, *, limit_s: float | None = None, watch: bool = False
+    ) -> Replay:
+        """Run the command once and wait for it; longer than `limit_s` and it is ended.
+
+        With `watch` the peak of threads and the libraries of its processes are looked up meanwhile.
+        Raises CannotIsolateError, and KeyboardInterrupt after the replay was ended.
+        """
+        self._count += 1
+        base = os.path.join(self._folder, f"trial-{self._count}")
+        started_utc_ns = time.time_ns()
+        status = self._run(change, base, limit_s, watch)
+        return self._result(base, started_utc_ns, status)
+
+    def _run(self, change: Change, base: str, limit_s: float | None, watch: bool) -> int | None:
+        """The exit status, None if it took too long."""
+        workload = self._workload
+        before = set(children(os.getpid()))
+        with (
+            open(workload.stdin_path, "rb") as source,
+            open(f"{base}.out", "wb") as output,
+            open(f"{base}.err", "wb") as errors,
+        ):
+            process = subprocess.Popen(
+                self._command(change, base),
+                cwd=workload.cwd,
+                env=dict(workload.environment),
+                stdin=source,
+                stdout=output,
+                stderr=errors,
+                start_new_session=True,  # Ctrl-C is for us: we end the replay and report
+            )
+        watcher = Watcher(process.pid, frozenset({_SANDBOX, "-m\0frugalwatch"})) if watch else None
+        if watcher is not None:
+            watcher.start()
+        try:
+            return process.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            if watcher is not None:
+                watcher.stop()
+                self.threads_peak = watcher.threads_peak
+                libraries = watcher.libraries
+                self.libraries = None if libraries is None else frozenset(libraries)
+            _end(process, before)
+
+    def _command(self, change: Change, base: str) -> list[str]:
+        isolation = self._isolation
+        order = {
+            **change.as_json(),
+            "report": f"{base}.launch",
+            "cover": not isolation.in_place,
+            "network": isolation.network,
+        }
+        # -P and -I keep the user's folders out of these two interpreters; the command's own
+        # environment is not touched.
+        return [
+            *(sys.executable, "-P", "-m", "frugalwatch", "run", "--no-hook", "--summary", "none"),
+            *("--quiet", "--interval", "1", "--json", f"{base}.json"),
+            *("--ledger", self._ledger, "--"),
+            *(sys.executable, "-I", "-S", "-B", _SANDBOX, json.dumps(order)),
+            *self._workload.argv,
+        ]
+
+    def _result(self, base: str, started_utc_ns: int, status: int | None) -> Replay:
+        launch = _read_json(f"{base}.launch")
+        if "error" in launch:
+            raise CannotIsolateError(
+                "this command cannot be replayed without touching your files",
+                why=str(launch["error"]),
+                hint="if it does no harm when run many times: --replay-in-place --allow-network",
+            )
+        run = _read_json(f"{base}.json")
+        cpu_s, wall_s = _number(run.get("cpu_s")), _number(run.get("wall_s"))
+        if cpu_s is not None and wall_s is not None:
+            cpu_s = max(0.0, cpu_s - (_number(launch.get("cpu_s")) or 0.0))
+            wall_s = max(0.0, wall_s - _launch_s(self._ledger, run, launch))
+        state: State = "ok"
+        if status is None:
+            state = "timeout"
+        elif status != 0:
+            state = "failed"
+        elif cpu_s is None or wall_s is None:
+            state = "unmeasured"
+        return Replay(
+            state=state,
+            exit_code=status,
+            started_utc_ns=started_utc_ns,
+            wall_s=wall_s,
+            cpu_s=cpu_s,
+            energy_j=_number(run.get("energy_j")),
+            output=f"{base}.out",
+            output_sha256=_digest(f"{base}.out"),
+            errors=f"{base}.err",
+        )
+
+
+def _end(process: subprocess.Popen[bytes], before: set[int]) -> None:
+    """End a replay's whole session if it still runs, and what it left behind.
+
+    `before` are the children that we had before: what else is our child now was handed down to us
+    when its parent died.
+    """
+    if process.poll() is None:
+        for number, patience_s in ((signal.SIGTERM, _GRACE_S), (signal.SIGKILL, None)):
+            try:
+                os.killpg(process.pid, number)
+                process.wait(patience_s)
+                break
+            except (ProcessLookupError, subprocess.TimeoutExpired):
+                continue
+    for pid in set(children(os.getpid())) - before:
+        try:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        except (ProcessLookupError, ChildProcessError):
+            continue
+
+
+def _launch_s(ledger: str, run: dict[str, object], launch: dict[str, object]) -> float:
+    """Seconds between the start of the run and the moment when the command itself began."""
+    began_ns = _number(launch.get("exec_mono_ns"))
+    with closing(sqlite3.connect(ledger)) as conn:
+        row = conn.execute(
+            "SELECT started_mono_ns FROM run WHERE run_key = ?", (run.get("run_id"),)
+        ).fetchone()
+    return 0.0 if row is None or began_ns is None else max(0.0, (began_ns - row[0]) / 1e9)
+
+
+def _read_json(path: str) -> dict[str, object]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _digest(path: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None

@@ -1,0 +1,203 @@
+"""The advice as a person reads it, in 80 columns, drawn from its document."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from frugalwatch.report import format as show
+from frugalwatch.report.style import Style
+
+_WIDTH = 80
+# What JSON gives back; every value is looked at before it is used.
+Document = Mapping[str, Any]
+
+
+def report(document: Document, style: Style) -> str:
+    """The whole report."""
+    blocks = [_head(document, style), _table(document, style), _rejected(document, style)]
+    blocks += [_apply(document, style), _caveats(document)]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def _head(document: Document, style: Style) -> str:
+    title = f"FrugalWatch advice {document['advice']}"
+    command = show.command_line(list(document["command"]), _WIDTH - len(title) - 3)
+    spent = document["spent"]
+    lines = [f"{style.bold(title)}   {command}"]
+    lines += _wrapped(
+        f"Replayed {document['trials']} times, {document['rounds']} rounds to confirm, in"
+        f" {show.duration(spent['wall_s'])}; {_amount(spent, document['unit'])} spent on it"
+    )
+    if document["unit"] == "cpu_s":
+        lines += _wrapped("Compared in CPU-seconds and wall-seconds: no energy counter here")
+    else:
+        lines += _wrapped("Compared in joules of this machine's energy counters")
+    if document["resolution"] is not None:
+        lines += _wrapped(
+            f"Resolution ±{document['resolution'] * 100:.1f} %: the program against itself"
+        )
+    for name, baseline in zip(("Baseline", "        "), document["baselines"], strict=False):
+        figures = [_seconds(baseline["cpu_s"], "CPU-s"), _seconds(baseline["wall_s"], "s")]
+        if baseline["energy_j"] is not None:
+            figures.insert(0, show.energy(baseline["energy_j"]))
+        lines.append(f"  {name}  {baseline['name']:<12}{' in '.join(figures)} per run")
+    return "\n".join(lines)
+
+
+def _table(document: Document, style: Style) -> str:
+    rows = document["recommendations"]
+    if not rows:
+        return "\n".join(_wrapped(_nothing(document)))
+    unit = "Energy" if document["unit"] == "energy_j" else "CPU time"
+    lines = [style.bold(f" #  {'Change':<24}{unit:<22}{'Time':<9}{'Output':<14}Saves")]
+    for row in rows:
+        mark = "=" if row["technique"] == "combination" else " "
+        name = _cut(row["name"], 23)
+        saved = row["saved_per_run"]["value"] if row["saved_per_run"] else None
+        lines.append(
+            f"{mark}{row['number']}  {name:<24}{_change(row['ratio']):<22}"
+            f"{_percent(row['wall_ratio']):<9}{row['quality']['finding']:<14}"
+            f"{_saved(saved, document['unit'])}"
+        )
+        if row["versus_one_thread"] is not None:
+            lines.append(f"    {'  against one thread':<24}{_change(row['versus_one_thread'])}")
+    if any(row["technique"] == "combination" for row in rows):
+        lines.append("  = several at once, measured and not added up")
+    lines.append("")
+    first = rows[0]
+    if document["unit"] == "cpu_s":
+        lines += _wrapped(_claim(first))
+    if first["pay_back_runs"] is not None:
+        lines += _wrapped(
+            f"Number 1 pays back what finding it cost after {first['pay_back_runs']} runs"
+        )
+    return "\n".join(lines).rstrip()
+
+
+def _claim(row: Document) -> str:
+    if row["saves_energy"]:
+        return "Number 1 also saves energy by the model, at half and at twice its active power"
+    return "That is CPU time; whether number 1 saves energy as well is not known without a counter"
+
+
+def _nothing(document: Document) -> str:
+    if document["state"] == "interrupted":
+        return "Interrupted before anything could be confirmed."
+    unsettled = [r for r in document["not_recommended"] if r["verdict"] == "not confirmed"]
+    if unsettled:
+        return f"No verdict: {unsettled[0]['reason']}."
+    if document["not_recommended"]:
+        return "Nothing worth doing: no change that was tried saves more than the noise."
+    if document["not_tried"]:
+        return "Nothing worth doing: nothing that is known here applies to this program."
+    return "Nothing to advise on."
+
+
+def _rejected(document: Document, style: Style) -> str:
+    lines = []
+    for row in document["not_recommended"]:
+        mark = "?" if row["verdict"] == "not confirmed" else "x"
+        text = f"{row['verdict']}: {row['reason']}"
+        lines += _row(mark, row["name"], _change(row["ratio"]), text)
+    for row in document["not_tried"]:
+        lines += _row("-", row["technique"], "not tried", row["reason"])
+    return "\n".join([style.bold(" Not recommended"), *lines]) if lines else ""
+
+
+def _row(mark: str, name: str, figure: str, text: str) -> list[str]:
+    first = f" {mark}  {_cut(name, 23):<24}{figure:<22}"
+    wrapped = textwrap.wrap(text, _WIDTH - 28) or [""]
+    if figure == "not tried" or not figure.strip("- "):
+        wrapped = textwrap.wrap(text, _WIDTH - 28) or [""]
+        return [f" {mark}  {_cut(name, 23):<24}{wrapped[0]}", *(" " * 28 + w for w in wrapped[1:])]
+    return [first.rstrip(), *(" " * 28 + w for w in wrapped)]
+
+
+def _apply(document: Document, style: Style) -> str:
+    if not document["recommendations"]:
+        return ""
+    first = document["recommendations"][0]
+    name = document["advice"]
+    lines = [f"{style.bold(' Apply  ')} frugalwatch run --with {name} -- COMMAND"]
+    lines.append(f" Verify  frugalwatch verify {name}")
+    lines.append(" For good, number 1:")
+    lines += [f"   {line}" for line in str(first["shell"]).splitlines()]
+    if first["for_good"]:
+        lines += [f"   {line}" for line in textwrap.wrap(first["for_good"], _WIDTH - 4)]
+    if first["risk"]:
+        lines += [f"   risk: {line}" for line in textwrap.wrap(first["risk"], _WIDTH - 10)]
+    return "\n".join(lines)
+
+
+def _caveats(document: Document) -> str:
+    notes: Sequence[str] = document["notes"]
+    lines: list[str] = []
+    for note in notes:
+        lines += textwrap.wrap(note, _WIDTH - 1, initial_indent=" note: ", subsequent_indent="   ")
+    return "\n".join(lines)
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, _WIDTH, initial_indent="  ", subsequent_indent="  ")
+
+
+def _change(ratio: Document | None) -> str:
+    """`-48 % (-50..-46)`."""
+    if ratio is None:
+        return ""
+    low, high = (_signed(ratio[key]) for key in ("low", "high"))
+    return f"{_signed(ratio['value'])} % ({low}..{high})"
+
+
+def _percent(ratio: Document | None) -> str:
+    return "" if ratio is None else f"{_signed(ratio['value'])} %"
+
+
+def _signed(ratio: float) -> str:
+    percent = round((ratio - 1) * 100)
+    return f"{percent:+d}" if percent else "0"
+
+
+def _saved(value: float | None, unit: str) -> str:
+    if value is None:
+        return ""
+    return show.energy(value, 2) if unit == "energy_j" else _seconds(value, "CPU-s", 2)
+
+
+def _amount(spent: Document, unit: str) -> str:
+    if unit == "energy_j" and spent["energy_j"] is not None:
+        return show.energy(spent["energy_j"])
+    return _seconds(spent["cpu_s"], "CPU-s")
+
+
+def _seconds(value: float | None, unit: str, digits: int = 3) -> str:
+    return "?" if value is None else f"{show.significant(value, digits)} {unit}"
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 3] + "..."
+
+
+def verification_report(document: Document, style: Style) -> str:
+    """What `verify` found, promise and measurement side by side."""
+    words = {
+        "held": "The promised saving held.",
+        "not_held": "The promised saving did NOT hold.",
+        "cannot_tell": "It cannot be told whether the promised saving held.",
+    }
+    unit = "energy" if document["unit"] == "energy_j" else "CPU time"
+    lines = [
+        f"FrugalWatch verify {document['advice']}.{document['recommendation']}"
+        f"   {document['name']}",
+        f"  {style.bold(words[document['verdict']])} {document['reason']}".rstrip(),
+        f"  Promised   {unit} {_change(document['promised'])}",
+        f"  Measured   {unit} {_change(document['ratio']) or 'unknown'}"
+        f"   {document['rounds']} rounds, time {_percent(document['wall_ratio'])}",
+    ]
+    if document["resolution"] is not None:
+        lines.append(f"  Resolution ±{document['resolution'] * 100:.1f} %")
+    lines.append(f"  Output     {document['quality']['finding']}")
+    lines += [line for note in document["notes"] for line in _wrapped(f"note: {note}")]
+    return "\n".join(lines)

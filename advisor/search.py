@@ -1,0 +1,217 @@
+"""The order of trials: a look, screening by successive halving, then fresh rounds to confirm.
+
+Every round runs each variant once, and the program as written twice, in random order, so that what
+drifts on the host falls on all alike. What is promised comes from confirmation rounds only: a
+variant that won the screening by luck loses its luck there.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from advisor.replay import Replay
+from advisor.statistics import LEAST_ROUNDS, centre
+from advisor.techniques.base import Change, Variant
+from advisor.trials import BASE, BASELINES, Figure, Stage, Trial, Trials
+
+FINALISTS = 3
+SCREENING_ROUNDS = 3
+DEFAULT_ROUNDS = 8
+# A replay that takes this many times as long as the first one hangs, or is of no use.
+_TOO_LONG = 5.0
+_TOO_LONG_AT_LEAST_S = 20.0
+# Of the time: what screening may use of it at most.
+_SCREENING_SHARE = 0.4
+
+
+class Replays(Protocol):
+    """What runs a variant once (`advisor.replay.Replayer`)."""
+
+    def replay(
+        self, change: Change = ..., *, limit_s: float | None = None, watch: bool = False
+    ) -> Replay: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much may be tried. `rounds` None: as many up to 8 as the time allows."""
+
+    time_budget_s: float
+    rounds: int | None = None
+    seed: int = 0
+
+
+class Search:
+    """Runs trials and keeps them. `record` gets each as it ends; `tell` gets progress in words."""
+
+    def __init__(
+        self,
+        replays: Replays,
+        plan: Plan,
+        *,
+        record: Callable[[Trial], None],
+        tell: Callable[[str], None],
+        metric: Callable[[Replay], float | None] = lambda _: None,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.trials = Trials()
+        self.interrupted = False
+        self.out_of_time = False
+        self._replays = replays
+        self._plan = plan
+        self._record = record
+        self._tell = tell
+        self._metric = metric
+        self._clock_s = clock_s
+        self._started_s = clock_s()
+        self._order = random.Random(plan.seed)
+        self._limit_s: float | None = None
+        self._seconds: dict[str, float] = {}  # whole cost of the last replay of each variant
+
+    # -- what is asked of it ------------------------------------------------------------------
+
+    def look(self) -> Replay:
+        """The first replay: does the command work, and what does it use? It counts for nothing."""
+        replay = self._try(BASE, "probe", 0, watch=True)
+        taken_s = self._seconds[BASE.name]
+        self._limit_s = max(_TOO_LONG * taken_s, taken_s + _TOO_LONG_AT_LEAST_S)
+        return replay
+
+    def screen(self, entrants: Sequence[Variant], figure: Figure) -> list[Variant]:
+        """The entrants that are worth confirming, best first: at most three.
+
+        A variant that fails once is out. Each pass of three rounds keeps the better half.
+        """
+        left = list(entrants)
+        begun = 0
+        while left and not self.interrupted and not self.unreliable:
+            rounds = self._affordable(left, SCREENING_ROUNDS, _SCREENING_SHARE)
+            for number in range(begun, begun + rounds):
+                self._round("screening", number, left)
+                left = [v for v in left if self._works(v)]
+            begun += rounds
+            ranked = sorted(left, key=lambda v: self.screened(v, figure))
+            if len(ranked) <= FINALISTS:
+                return ranked
+            left = ranked[: max(FINALISTS, math.ceil(len(ranked) / 2))]
+        return []
+
+    def screened(self, variant: Variant, figure: Figure) -> float:
+        """The ratio that screening saw; infinite where it saw none."""
+        names = [b.name for b in BASELINES]
+        pairs = self.trials.pairs(variant.name, names, figure, "screening")
+        return math.exp(centre([math.log(n / o) for n, o in pairs])) if pairs else math.inf
+
+    def confirm(self, finalists: Sequence[Variant], reference: Variant | None = None) -> None:
+        """Fresh rounds of the finalists, until there are enough or the time is up.
+
+        Where the time is not enough for three rounds of all, the last of them are left out, but
+        never the first, nor `reference`, the fair second yardstick.
+        """
+        wanted = self._plan.rounds or DEFAULT_ROUNDS
+        extra = [] if reference is None or reference in finalists else [reference]
+        kept = list(finalists)
+        if self._plan.rounds is None:
+            while len(kept) > 1 and LEAST_ROUNDS * self._round_s([*kept, *extra]) > self.left_s():
+                kept.remove(next(v for v in reversed(kept) if v != reference))
+                self.out_of_time = True
+        finalists = [*kept, *extra]
+        for number in range(wanted):
+            left = [v for v in finalists if self._works(v)]
+            # The least that an interval needs is measured even where that takes longer.
+            enough = self._plan.rounds is None and number >= LEAST_ROUNDS
+            if self.unreliable:
+                return
+            if self.interrupted or (enough and self._round_s(left) > self.left_s()):
+                self.out_of_time = self.out_of_time or not self.interrupted
+                return
+            self._round("confirmation", number, left)
+
+    @property
+    def unreliable(self) -> bool:
+        """Whether the program as written failed in a later replay: then nothing can be judged."""
+        return not all(self._works(b) for b in BASELINES)
+
+    def left_s(self) -> float:
+        """Seconds of the time budget that are left; below zero it is overdrawn."""
+        return self._plan.time_budget_s - self.spent_s()
+
+    def spent_s(self) -> float:
+        """Wall seconds since the search began."""
+        return self._clock_s() - self._started_s
+
+    # -- how ----------------------------------------------------------------------------------
+
+    def _round(self, stage: Stage, number: int, variants: Sequence[Variant]) -> None:
+        entrants = [*BASELINES, *variants]
+        self._order.shuffle(entrants)
+        for variant in entrants:
+            if self.interrupted or self.unreliable:
+                return
+            if self._works(variant):
+                self._try(variant, stage, number)
+
+    def _try(self, variant: Variant, stage: Stage, number: int, *, watch: bool = False) -> Replay:
+        began_s = self._clock_s()
+        self._tell(f"{stage} round {number + 1}: {variant.name}")
+        try:
+            replay = self._replays.replay(variant.change, limit_s=self._limit_s, watch=watch)
+        except KeyboardInterrupt:
+            self.interrupted = True
+            if stage == "probe":  # nothing is known yet, so there is nothing to report
+                raise
+            return self.trials.all[-1].replay
+        self._seconds[variant.name] = self._clock_s() - began_s
+        metric = self._metric(replay) if replay.ok else None
+        trial = Trial(stage, number, variant.name, variant.change, replay, metric)
+        self.trials.all.append(trial)
+        self._record(trial)
+        return replay
+
+    def _works(self, variant: Variant) -> bool:
+        # A replay that ran but could not be measured is a gap, and no fault of the variant.
+        return all(r.state in ("ok", "unmeasured") for r in self.trials.replays(variant.name))
+
+    def _affordable(self, variants: Sequence[Variant], wanted: int, share: float) -> int:
+        available_s = share * self._plan.time_budget_s - self.spent_s()
+        return max(1, min(wanted, int(available_s / self._round_s(variants))))
+
+    def _round_s(self, variants: Sequence[Variant]) -> float:
+        base_s = self._seconds.get(BASE.name, 0.0)
+        names = [v.name for v in (*BASELINES, *variants)]
+        return max(1e-3, sum(self._seconds.get(name, base_s) for name in names))
+
+
+def by_promise(finalists: Sequence[Variant]) -> list[Variant]:
+    """What to confirm, what matters most first: the best, the best of each stacked, the others."""
+    return [*finalists[:1], *combinations(finalists), *finalists[1:]]
+
+
+def combinations(finalists: Sequence[Variant]) -> list[Variant]:
+    """The best of each technique, stacked; nothing if that is only one."""
+    best: dict[str, Variant] = {}
+    for variant in finalists:  # best first
+        best.setdefault(variant.technique, variant)
+    chosen = list(best.values())
+    if len(chosen) < 2:
+        return []
+    change = chosen[0].change
+    for variant in chosen[1:]:
+        change = change.with_(variant.change)
+    return [
+        Variant(
+            name=" + ".join(v.name for v in chosen),
+            technique="combination",
+            change=change,
+            claim="cpu" if any(v.claim == "cpu" for v in chosen) else "energy",
+            needs=", ".join(v.needs for v in chosen if v.needs),
+            one_off="; ".join(dict.fromkeys(v.one_off for v in chosen)),
+            for_good="all of the above",
+            risk="; ".join(v.risk for v in chosen if v.risk),
+        )
+    ]

@@ -1,0 +1,102 @@
+"""What a technique is: something that can be tried on a workload, and says itself when not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, TypeAlias
+
+# What a saving by this technique may be called where no counter measures energy. Fewer threads
+# shift work between cores that are on anyway: that is a saving of CPU time and not of energy.
+Claim: TypeAlias = Literal["cpu", "energy"]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a workload before anything is tried.
+
+    `cpus` are the hardware threads that it may use, `cores` the physical cores among them.
+    `threads_peak` is the largest number of threads that one of its processes was seen with, and
+    `libraries` the base names of shared objects that were mapped; None: nobody could look.
+    """
+
+    environment: Mapping[str, str]
+    cpus: int
+    cores: int
+    threads_peak: int | None = None
+    libraries: frozenset[str] | None = None
+
+    def has_library(self, *beginnings: str) -> bool:
+        """Whether a shared object whose name begins so was mapped by one of the processes."""
+        return any(name.startswith(beginnings) for name in self.libraries or ())
+
+
+@dataclass(frozen=True, slots=True)
+class Applicability:
+    """Yes, or no; `reason` is printed in both cases."""
+
+    yes: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What differs from the program as written: variables of its environment."""
+
+    set: Mapping[str, str] = field(default_factory=dict)
+    unset: tuple[str, ...] = ()
+
+    def with_(self, other: Change) -> Change:
+        """Both changes at once; `other` wins where they disagree."""
+        return Change({**self.set, **other.set}, tuple(dict.fromkeys((*self.unset, *other.unset))))
+
+    def as_json(self) -> dict[str, object]:
+        return {"set": dict(self.set), "unset": list(self.unset)}
+
+    def as_text(self) -> str:
+        """A canonical text: equal changes, equal texts."""
+        return json.dumps(self.as_json(), sort_keys=True)
+
+
+AS_WRITTEN = Change()
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way to run the workload.
+
+    `technique` names the family; of one family at most one variant goes into a combination.
+    `needs` is what must be there first, `one_off` what adopting it costs once, in words.
+    """
+
+    name: str
+    technique: str
+    change: Change
+    claim: Claim = "energy"
+    needs: str = ""
+    one_off: str = "nothing"
+    for_good: str = ""
+    risk: str = ""
+
+
+class Technique(Protocol):
+    """One file in this folder."""
+
+    name: str
+
+    def applies(self, facts: Facts) -> Applicability:
+        """Whether it is worth a trial, with the reason."""
+        ...
+
+    def variants(self, facts: Facts) -> tuple[Variant, ...]:
+        """What to try; only asked where it applies."""
+        ...
+
+
+def export_lines(change: Change) -> str:
+    """The change as a shell would make it, for good."""
+    import shlex
+
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in change.set.items()]
+    return "\n".join([*lines, *(f"unset {name}" for name in change.unset)])

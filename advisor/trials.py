@@ -1,0 +1,93 @@
+"""The trials of one search, and what is read off them: pairs within rounds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from advisor.replay import Replay
+from advisor.techniques.base import AS_WRITTEN, Change, Variant
+
+Stage: TypeAlias = Literal["probe", "screening", "confirmation"]
+Figure: TypeAlias = Callable[[Replay], float | None]
+
+# The program against itself: two names for one thing, so that their ratio shows the noise.
+BASE = Variant("as written", "", AS_WRITTEN)
+AGAIN = Variant("as written, again", "", AS_WRITTEN)
+BASELINES = (BASE, AGAIN)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One replay of one variant in one round."""
+
+    stage: Stage
+    round: int
+    variant: str
+    change: Change
+    replay: Replay
+    metric: float | None = None
+
+
+@dataclass(slots=True)
+class Trials:
+    """Every trial so far, in the order in which they ended."""
+
+    all: list[Trial] = field(default_factory=list)
+
+    def of(self, variant: str, stage: Stage | None = None) -> list[Trial]:
+        """The trials of one variant, of one stage or of all."""
+        return [t for t in self.all if t.variant == variant and stage in (None, t.stage)]
+
+    def replays(self, variant: str) -> list[Replay]:
+        """The replays of one variant."""
+        return [t.replay for t in self.of(variant)]
+
+    def pairs(
+        self, new: str, old: Iterable[str], figure: Figure, stage: Stage
+    ) -> list[tuple[float, float]]:
+        """(new, old) of each round in which all of them were measured.
+
+        Where `old` names several variants it is their geometric mean: two baselines in a round are
+        a quieter yardstick than one.
+        """
+        by_round: dict[int, dict[str, float]] = {}
+        for trial in self.all:
+            value = figure(trial.replay) if trial.stage == stage and trial.replay.ok else None
+            if value is not None and value > 0:
+                by_round.setdefault(trial.round, {})[trial.variant] = value
+        names = tuple(old)
+        return [
+            (found[new], math.exp(sum(math.log(found[n]) for n in names) / len(names)))
+            for _, found in sorted(by_round.items())
+            if new in found and all(name in found for name in names)
+        ]
+
+    def rounds(self, stage: Stage) -> int:
+        """Rounds of a stage in which both baselines were measured."""
+        return len(self.pairs(AGAIN.name, (BASE.name,), lambda r: r.cpu_s, stage))
+
+
+def cpu_s(replay: Replay) -> float | None:
+    return replay.cpu_s
+
+
+def wall_s(replay: Replay) -> float | None:
+    return replay.wall_s
+
+
+def energy_j(replay: Replay) -> float | None:
+    return replay.energy_j
+
+
+def modelled_j(idle_w: float, active_w: float) -> Figure:
+    """Energy by the model of collectors.cpu_model, of this command alone on the machine."""
+
+    def figure(replay: Replay) -> float | None:
+        if replay.cpu_s is None or replay.wall_s is None:
+            return None
+        return idle_w * replay.wall_s + active_w * replay.cpu_s
+
+    return figure
