@@ -123,12 +123,37 @@ def counted_devices(rows: Iterable[DeviceRow]) -> frozenset[str]:
     """
     tops = [row for row in rows if row.part_of is None]
     finer = [row for row in tops if row.domain != "system"]
-    if any(row.stream.origin in ("measured", "derived") for row in finer):
-        return frozenset(row.key for row in finer)
-    whole = [row for row in tops if row.domain == "system"]
-    enclosed = {domain for row in whole[:1] for domain in row.encloses}
-    return frozenset(
-        [row.key for row in finer if row.domain not in enclosed] + [row.key for row in whole[:1]]
+    if any(is_measured(row) for row in finer):
+        return frozenset(row.key for row in finer if not _overlaps(row, finer))
+    # Of several figures for the whole machine the most complete: a battery has a GPU inside, too.
+    whole = sorted((r for r in tops if r.domain == "system"), key=lambda r: -len(r.encloses))[:1]
+    enclosed = {domain for row in whole for domain in row.encloses}
+    return frozenset(row.key for row in [*finer, *whole] if row.domain not in enclosed)
+
+
+def is_measured(row: DeviceRow) -> bool:
+    """Whether the figure comes from hardware: a counter, or power samples integrated."""
+    return row.stream.origin in ("measured", "derived")
+
+
+def _overlaps(row: DeviceRow, others: Sequence[DeviceRow]) -> bool:
+    """Whether a device gives way to another one that shows part of the same energy.
+
+    Between two sensors the finer one stays: a processor's graphics whose figure is the whole
+    socket's gives way to the package counter. A model gives way to a sensor of its own domain.
+    Where it has a second domain inside (a server's CPU model contains the memory), a sensor of
+    only that one gives way: without the model the first domain would be missing.
+    """
+    sensors = [other for other in others if is_measured(other) and other.key != row.key]
+    if not is_measured(row):
+        return any(row.domain in (sensor.domain, *sensor.encloses) for sensor in sensors)
+    if any(s.domain in row.encloses and s.domain != row.domain for s in sensors):
+        return True
+    measured = {row.domain, *(sensor.domain for sensor in sensors)}
+    return any(
+        row.domain in model.encloses and model.domain not in measured
+        for model in others
+        if not is_measured(model)
     )
 
 

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 _J_PER_WH = 3600.0
-_LEAST_J = 0.001 * _J_PER_WH / 1000  # a micro-watt-hour: less is shown as less
+# From so many joules on, a figure is written in this unit: 1000 Wh, 0.01 Wh, 0.01 mWh.
+_ENERGY_UNITS = (
+    (1000 * _J_PER_WH, 1000 * _J_PER_WH, "kWh"),
+    (_J_PER_WH / 100, _J_PER_WH, "Wh"),
+    (_J_PER_WH / 1e5, _J_PER_WH / 1e3, "mWh"),
+    (0.0, _J_PER_WH / 1e6, "uWh"),
+)
+_GRAM_UNITS = ((1000.0, 1000.0, "kg"), (0.01, 1.0, "g"), (0.0, 0.001, "mg"))
+# A bound so much smaller than the other one is written as 0: it excludes nothing more.
+_NOTHING_BESIDE = 1000
 
 
 def significant(value: float, digits: int = 3) -> str:
@@ -20,25 +30,13 @@ def significant(value: float, digits: int = 3) -> str:
 
 
 def energy(joules: float, digits: int = 3) -> str:
-    """In Wh; kWh from a thousand of them on, mWh below a hundredth."""
-    scale, unit = _energy_unit(joules)
-    if 0 < joules < _LEAST_J:
-        return f"< {significant(_LEAST_J / scale, 1)} {unit}"
-    return f"{significant(joules / scale, digits)} {unit}"
+    """In Wh; kWh from a thousand of them on, mWh below a hundredth, uWh below that of a mWh."""
+    return _with_unit(joules, _unit(joules, _ENERGY_UNITS), digits)
 
 
-def energy_range(low_j: float, high_j: float, digits: int = 2) -> str:
-    """`0.03 to 0.15 Wh`, in the unit of the upper end."""
-    scale, unit = _energy_unit(high_j)
-    return f"{significant(low_j / scale, digits)} to {significant(high_j / scale, digits)} {unit}"
-
-
-def _energy_unit(joules: float) -> tuple[float, str]:
-    if joules >= 1000 * _J_PER_WH:
-        return 1000 * _J_PER_WH, "kWh"
-    if joules >= _J_PER_WH / 100 or joules == 0:
-        return _J_PER_WH, "Wh"
-    return _J_PER_WH / 1000, "mWh"
+def energy_range(low_j: float, high_j: float, digits: int = 2, *, beside_j: float = 0.0) -> str:
+    """`2.7 to 17 mWh`, in the unit in which `beside_j` is written, else the upper end."""
+    return _range(low_j, high_j, _unit(beside_j or high_j, _ENERGY_UNITS), digits)
 
 
 def digits_for(value: float, low: float, high: float) -> int:
@@ -48,20 +46,46 @@ def digits_for(value: float, low: float, high: float) -> int:
 
 def grams(value: float, digits: int = 2) -> str:
     """In gram; kg from a thousand of them on, mg below a hundredth; what is something is not 0."""
-    if value >= 1000:
-        return f"{significant(value / 1000, digits)} kg"
-    if 0 < value < 1e-6:
-        return "< 0.001 mg"
-    if 0 < value < 0.01:
-        return f"{significant(value * 1000, digits)} mg"
-    return f"{significant(value, digits)} g"
+    return _with_unit(value, _unit(value, _GRAM_UNITS), digits)
+
+
+def grams_range(low_g: float, high_g: float, digits: int = 2, *, beside_g: float = 0.0) -> str:
+    """`0.10 to 14 mg`, in the unit in which `beside_g` is written, else the upper end."""
+    return _range(low_g, high_g, _unit(beside_g or high_g, _GRAM_UNITS), digits)
+
+
+def _unit(value: float, units: Sequence[tuple[float, float, str]]) -> tuple[float, str]:
+    """How much one unit is, and its name; nothing at all is written in the second unit."""
+    if value == 0:
+        return units[1][1:]
+    return next((scale, name) for least, scale, name in units if value >= least)
+
+
+def _with_unit(value: float, unit: tuple[float, str], digits: int) -> str:
+    scale, name = unit
+    if 0 < value / scale < 0.001:
+        return f"< 0.001 {name}"
+    return f"{significant(value / scale, digits)} {name}"
+
+
+def _range(low: float, high: float, unit: tuple[float, str], digits: int) -> str:
+    scale, name = unit
+    begin = "0" if low * _NOTHING_BESIDE < high else significant(low / scale, digits)
+    return f"{begin} to {significant(high / scale, digits)} {name}"
+
+
+def about(text: str) -> str:
+    """`~text`, the mark of what is estimated; `< 0.001 mg` is no exact figure anyway."""
+    return text if text.startswith("<") else f"~{text}"
 
 
 def duration(seconds: float) -> str:
-    """`0.42 s`, `18.2 s`, `3 min 05 s`, `1 h 12 min`, `2 d 3 h`."""
-    if seconds < 10:
+    """`12 ms`, `0.42 s`, `18.2 s`, `3 min 05 s`, `1 h 12 min`, `2 d 3 h`."""
+    if 0 < seconds < 0.0995:
+        return f"{significant(seconds * 1000, 2)} ms"
+    if seconds < 9.95:
         return f"{significant(seconds, 2)} s"
-    if seconds < 60:
+    if seconds < 59.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)
     minutes, rest = divmod(whole, 60)

@@ -11,8 +11,8 @@ import sqlite3
 from collections.abc import Sequence
 
 from frugalwatch.report.attribution import Energy
-from frugalwatch.report.devices import DeviceResult
-from frugalwatch.report.window import Span, window_energy
+from frugalwatch.report.devices import DeviceResult, missing_spans
+from frugalwatch.report.window import Span, highest_power, window_energy
 
 _TICKS_NEEDED = 10
 # Phases of one name are added up; a name with more spans than this is measured as a whole.
@@ -51,7 +51,7 @@ def phase_objects(
             "duration_s": sum(s.length for s in found) / 1e9,
             "unfinished": (name, number, depth) in open_ones,
             "origin": "attributed",
-            **_phase_energy(connection, devices, found),
+            **_phase_energy(connection, run_id, devices, found),
         }
         for (name, number, depth), found in spans.items()
     ]
@@ -89,7 +89,7 @@ def step_object(
     if last > first and steps > at_first:
         counted, measured_steps = Span(first, last), steps - at_first
         result["steps_per_s"] = measured_steps / (counted.length / 1e9)
-    energies = _phase_energy(connection, devices, [counted])
+    energies = _phase_energy(connection, run_id, devices, [counted])
     for key in (
         "energy_j",
         "low_j",
@@ -106,37 +106,59 @@ def step_object(
 
 
 def _phase_energy(
-    connection: sqlite3.Connection, devices: Sequence[DeviceResult], spans: Sequence[Span]
+    connection: sqlite3.Connection,
+    run_id: int,
+    devices: Sequence[DeviceResult],
+    spans: Sequence[Span],
 ) -> dict[str, float | None]:
     if len(spans) > _MOST_SPANS:
-        spans = [Span(spans[0].begin, spans[-1].end)]
-    lasted = sum(s.length for s in spans)
+        spans = [Span(spans[0].begin, max(s.end for s in spans))]
     result: dict[str, float | None] = {}
     for prefix, wanted in (("", ("measured", "derived")), ("estimated_", ("estimated",))):
-        sums: list[Energy] = []
-        enough = True
-        for device in devices:
-            if not device.counted or device.row.stream.origin not in wanted:
-                continue
-            if lasted < _TICKS_NEEDED * device.row.tick_ns:
-                enough = False
-                break
-            sums.append(_device_energy(connection, device, spans))
-        known = enough and bool(sums)
-        energy_key = f"{prefix}energy_j" if not prefix else f"{prefix}j"
-        result[energy_key] = sum(e.value for e in sums) if known else None
-        result[f"{prefix}low_j"] = sum(e.low for e in sums) if known else None
-        result[f"{prefix}high_j"] = sum(e.high for e in sums) if known else None
+        chosen = [d for d in devices if d.counted and d.row.stream.origin in wanted]
+        energy = _summed(connection, run_id, chosen, spans)
+        result[f"{prefix}energy_j" if not prefix else f"{prefix}j"] = _part(energy, "value")
+        result[f"{prefix}low_j"] = _part(energy, "low")
+        result[f"{prefix}high_j"] = _part(energy, "high")
     return result
 
 
+def _part(energy: Energy | None, name: str) -> float | None:
+    return None if energy is None else float(getattr(energy, name))
+
+
+def _summed(
+    connection: sqlite3.Connection,
+    run_id: int,
+    devices: Sequence[DeviceResult],
+    spans: Sequence[Span],
+) -> Energy | None:
+    """The energy of these devices together; None without any, or if one of them cannot tell."""
+    lasted = sum(s.length for s in spans)
+    total: Energy | None = None
+    for device in devices:
+        if lasted < _TICKS_NEEDED * device.row.tick_ns:
+            return None
+        part = _device_energy(connection, run_id, device, spans)
+        if part is None:
+            return None
+        total = part if total is None else total + part
+    return total
+
+
 def _device_energy(
-    connection: sqlite3.Connection, device: DeviceResult, spans: Sequence[Span]
-) -> Energy:
-    value = low = high = 0.0
-    for span in spans:
-        part = window_energy(connection, device.row.stream, span, ())
-        value += (part.energy_uj or 0) / 1e6
-        low += (part.low_uj or 0) / 1e6
-        high += (part.high_uj or 0) / 1e6
-    return Energy(value, low, high)
+    connection: sqlite3.Connection, run_id: int, device: DeviceResult, spans: Sequence[Span]
+) -> Energy | None:
+    """None if nothing was read in any span. A span without a figure raises the upper bound."""
+    stream = device.row.stream
+    missing = missing_spans(connection, run_id, stream.stream_id, max(s.end for s in spans))
+    figures = [window_energy(connection, stream, span, missing) for span in spans]
+    if all(f.energy_uj is None for f in figures):
+        return None
+    unread_ns = sum(s.length for s, f in zip(spans, figures, strict=True) if f.energy_uj is None)
+    unread_uj = unread_ns * highest_power(connection, stream) if unread_ns else 0.0
+    return Energy(
+        sum(f.energy_uj or 0 for f in figures) / 1e6,
+        sum(f.low_uj or 0 for f in figures) / 1e6,
+        (sum(f.high_uj or 0 for f in figures) + unread_uj) / 1e6,
+    )

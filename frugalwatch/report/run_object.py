@@ -207,16 +207,22 @@ def _embodied(settings: Settings, duration_s: float) -> dict[str, object] | None
 
 
 def _coverage(devices: list[DeviceResult]) -> float | None:
-    """The worst coverage among the measured devices that count; else among the modelled ones."""
+    """The worst coverage among the measured devices of the sum; without any, the modelled ones.
+
+    A device that should be in the sum and never gave a figure covers nothing.
+    """
+    inside = {e for d in devices if d.counted and d.row.domain == "system" for e in d.row.encloses}
+    chosen = [
+        d
+        for d in devices
+        if d.counted
+        or (d.energy is None and d.row.part_of is None and d.row.domain not in inside | {"system"})
+    ]
     for origins in (_MEASURED, _MODELLED):
-        values = [
-            d.window.coverage
-            for d in devices
-            if d.row.part_of is None and d.row.domain != "system" and d.row.stream.origin in origins
-        ]
+        values = [d.window.coverage for d in chosen if d.row.stream.origin in origins]
         if values:
             return min(values)
-    return min((d.window.coverage for d in devices), default=None)
+    return None
 
 
 def _device_object(device: DeviceResult, window: Span) -> dict[str, object]:

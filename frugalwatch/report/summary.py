@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias, cast
 
 from frugalwatch.report.format import (
+    about,
     command_line,
     digits_for,
     duration,
     energy,
     energy_range,
     grams,
+    grams_range,
     money,
     percent,
     significant,
@@ -25,7 +27,7 @@ from frugalwatch.report.style import Style
 Document: TypeAlias = Mapping[str, Any]
 
 _WIDTH = 78
-_LABEL = 12
+_LABEL = 13
 _DOMAINS = (("gpu", "GPU"), ("cpu", "CPU"), ("ram", "RAM"), ("other", "other"), ("system", "all"))
 # Events that a person has to know of to read the figures; the others are in `show`.
 _TOLD = frozenset(
@@ -82,12 +84,12 @@ def block_summary(run: Document, style: Style, *, next_step: bool = True) -> str
         lines.append(
             _row(
                 "Cost",
-                _mark(run) + money(cost["amount"], cost["currency"]),
+                _marked(run, money(cost["amount"], cost["currency"])),
                 f"{significant(cost['price_per_kwh'], 3)} {cost['currency']}/kWh",
             )
         )
     if run["energy_j"] is None and run["estimated_j"] is not None:
-        lines.append(_row("Not counted", _not_counted(run)))
+        lines += _wrapped("Not counted", _not_counted(run))
     lines += _steps(run)
     lines += _comparison(run)
     lines += _warnings(run)
@@ -102,7 +104,7 @@ def _head(run: Document, style: Style) -> list[str]:
     title = f"FrugalWatch  run {run['number']}   "
     words = command_line(cast("list[str]", run["command"]), _WIDTH - len(title))
     status = _status(run)
-    failed = run["exit_code"] != 0
+    failed = run["exit_code"] not in (0, None)
     facts = [style.red(status) if failed else status, f"{duration(run['duration_s'])} wall"]
     if run["cpu_s"] is not None:
         least = "at least " if run["cpu_method"] == "tree-lower-bound" else ""
@@ -110,11 +112,13 @@ def _head(run: Document, style: Style) -> list[str]:
     if run["energy_j"] is not None and run["coverage"] is not None:
         facts.append(f"{percent(run['coverage'])} covered")
     elif run["energy_j"] is None:
-        facts.append("no energy counter here")
+        facts.append("no counter answered" if _has_sensor(run) else "no energy counter here")
     return [style.bold(title) + words, "  " + "    ".join(facts)]
 
 
 def _status(run: Document) -> str:
+    if run["state"] == "running":
+        return "running"
     if run["exit_code"] is None:
         return f"{run['state']}, exit unknown"
     if run["exit_signal"]:
@@ -131,15 +135,27 @@ def _status(run: Document) -> str:
 def _measured(run: Document) -> list[str]:
     value, low, high = run["energy_j"], run["energy_low_j"], run["energy_high_j"]
     digits = digits_for(value, low, high)
-    bounds = energy_range(low, high, digits)
+    bounds = energy_range(low, high, digits, beside_j=value)
     least, _, most = bounds.rpartition(" ")[0].partition(" to ")
-    how = "measured" if least == most else f"{bounds}, measured"
+    how = _how_known(run) if least == most else f"{bounds}, {_how_known(run)}"
     lines = [_row("Energy", energy(value, digits), how)]
     split = _split(run, digits)
     if split:
-        lines.append(_row("", split))
+        lines += _wrapped("", split)
     lines += _share(run)
     return lines
+
+
+def _how_known(run: Document) -> str:
+    """`measured`; where power was integrated because there is no counter, of which devices."""
+    counted = [d for d in run["devices"] if d["counted"] and d["energy_j"] is not None]
+    sampled = {d["domain"] for d in counted if d["origin"] == "derived"}
+    if not sampled:
+        return "measured"
+    if all(d["origin"] != "measured" for d in counted):
+        return "from sampled power"
+    names = [label for domain, label in _DOMAINS if domain in sampled]
+    return f"measured; {', '.join(names)} from sampled power"
 
 
 def _split(run: Document, digits: int) -> str:
@@ -155,7 +171,7 @@ def _split(run: Document, digits: int) -> str:
             total = sum(d["energy_j"] for d in chosen)
             count = f" x{len(chosen)}" if len(chosen) > 1 else ""
             parts.append(f"{label}{count} {energy(total, digits)}")
-    return "   ".join(parts) if len(parts) > 1 else ""
+    return ",  ".join(parts) if len(parts) > 1 else ""
 
 
 def _share(run: Document) -> list[str]:
@@ -163,27 +179,34 @@ def _share(run: Document) -> list[str]:
     if run["above_idle_j"] is not None:
         lines.append(_row("Above idle", energy(run["above_idle_j"], 2)))
     if run["headline"] == "job_share" and run["job_share_j"] is not None:
-        busy = f"{percent(run['busy_share'])} of busy CPU time"
-        low, high = run["job_share_low_j"], run["job_share_high_j"]
-        lines.append(
-            _row("Your share", energy(run["job_share_j"], 2), f"{energy_range(low, high)}; {busy}")
-        )
-        if run["above_idle_j"] is None:
-            lines.append(
-                _row("", "idle power unknown: `frugalwatch calibrate --idle` narrows this")
+        value, low, high = run["job_share_j"], run["job_share_low_j"], run["job_share_high_j"]
+        bounds = energy_range(low, high, beside_j=value)
+        lines.append(_row("Your share", energy(value, 2), f"{bounds}; {_busy(run)}"))
+        if _gpu_use_unknown(run):
+            lines += _wrapped(
+                "", "which processes used the GPU is unknown: its energy counts as yours"
             )
+        if run["above_idle_j"] is None:
+            lines += _wrapped("", "idle power unknown: `frugalwatch calibrate --idle` narrows this")
     return lines
 
 
+def _busy(run: Document) -> str:
+    return f"{percent(run['busy_share'])} of busy CPU time"
+
+
+def _gpu_use_unknown(run: Document) -> bool:
+    return any(
+        d["counted"] and d["domain"] == "gpu" and d["job_share_j"] is None and d["energy_j"]
+        for d in run["devices"]
+    )
+
+
 def _beside(run: Document) -> list[str]:
-    low, high = run["estimated_low_j"], run["estimated_high_j"]
-    return [
-        _row(
-            "and beside",
-            f"~{energy(run['estimated_j'], 2)}",
-            f"{energy_range(low, high)}, modelled ({_modelled_names(run)})",
-        )
-    ]
+    value, low, high = run["estimated_j"], run["estimated_low_j"], run["estimated_high_j"]
+    bounds = energy_range(low, high, beside_j=value)
+    how = f"{bounds}, modelled ({_modelled_names(run)})"
+    return [_row("and beside", about(energy(value, 2)), how)]
 
 
 def _modelled_names(run: Document) -> str:
@@ -192,24 +215,21 @@ def _modelled_names(run: Document) -> str:
 
 
 def _modelled(run: Document) -> list[str]:
-    low, high = run["estimated_low_j"], run["estimated_high_j"]
+    value, low, high = run["estimated_j"], run["estimated_low_j"], run["estimated_high_j"]
+    bounds = energy_range(low, high, beside_j=value)
     lines = [
-        _row("Energy", f"~{energy(run['estimated_j'], 2)}", f"likely {energy_range(low, high)}"),
+        _row("Energy", about(energy(value, 2)), f"likely {bounds}"),
         _row("", "modelled from CPU time: do not report it as measured"),
     ]
     sources = [d["source"] for d in run["devices"] if d["counted"] and _is_model(d)]
     lines += [line for source in sources for line in _wrapped("", source)]
-    if run["headline"] == "job_share" and run["estimated_job_share_j"] is not None:
+    share = run["estimated_job_share_j"]
+    if run["headline"] == "job_share" and share is not None:
         low, high = run["estimated_job_share_low_j"], run["estimated_job_share_high_j"]
-        lines.append(
-            _row(
-                "Your share",
-                f"~{energy(run['estimated_job_share_j'], 2)}",
-                f"{energy_range(low, high)}; {percent(run['busy_share'])} of busy CPU time",
-            )
-        )
+        bounds = energy_range(low, high, beside_j=share)
+        lines.append(_row("Your share", about(energy(share, 2)), f"{bounds}; {_busy(run)}"))
     elif run["estimated_above_idle_j"] is not None:
-        lines.append(_row("Above idle", f"~{energy(run['estimated_above_idle_j'], 2)}"))
+        lines.append(_row("Above idle", about(energy(run["estimated_above_idle_j"], 2))))
     return lines
 
 
@@ -226,12 +246,12 @@ def _carbon(run: Document) -> list[str]:
     pue = "" if carbon["pue"] == 1 else f", PUE {carbon['pue']:g}"
     if run["co2e_g"] is None:
         return [_row("Carbon", "unknown", f"{factor}, {place}{pue}")]
-    lines = [_row("Carbon", f"{_mark(run)}{grams(run['co2e_g'])} CO2e", f"{factor}, {place}{pue}")]
+    lines = [
+        _row("Carbon", f"{_marked(run, grams(run['co2e_g']))} CO2e", f"{factor}, {place}{pue}")
+    ]
     if carbon["assumed"]:
-        low, high = run["co2e_low_g"], run["co2e_high_g"]
-        lines.append(
-            _row("", f"no zone is set: {grams(low)} to {grams(high)} over the world's grids;")
-        )
+        bounds = grams_range(run["co2e_low_g"], run["co2e_high_g"], beside_g=run["co2e_g"])
+        lines.append(_row("", f"no zone is set: {bounds} over the world's grids;"))
         lines.append(_row("", "name yours with --zone FR or in the configuration"))
     return lines
 
@@ -239,9 +259,13 @@ def _carbon(run: Document) -> list[str]:
 def _embodied(found: Mapping[str, Any]) -> list[str]:
     if found["co2e_g"] is None:
         return _wrapped("Hardware", f"making it is not counted: {found['problem']}")
-    low, high = found["co2e_low_g"], found["co2e_high_g"]
-    text = f"{grams(low)} to {grams(high)}, making {found['hardware']}"
-    return [_row("Hardware", f"~{grams(found['co2e_g'])} CO2e", text)]
+    value = found["co2e_g"]
+    bounds = grams_range(found["co2e_low_g"], found["co2e_high_g"], beside_g=value)
+    part = "" if found["share"] == 1 else f" ({significant(found['share'] * 100, 3)} % of it)"
+    return [
+        _row("Hardware", f"{about(grams(value))} CO2e", f"{bounds}, not in the line above:"),
+        *_wrapped("", f"making {found['hardware']}{part}, spread over its life"),
+    ]
 
 
 def _steps(run: Document) -> list[str]:
@@ -265,9 +289,10 @@ def _comparison(run: Document) -> list[str]:
     what = "energy" if found["quantity"] == "energy_j" else "CPU time"
     count = found["earlier_count"]
     others = f"{count} earlier run{'s' if count > 1 else ''} of this command"
-    ratio = significant(found["ratio"], 3)
+    ratio = significant(found["ratio"], 2 if found["low"] is None else 3)
     if found["low"] is None:
-        sides = "one run each" if count == 1 else f"{found['these_count']} against {count}"
+        one_each = count == found["these_count"] == 1
+        sides = "one run each" if one_each else f"{found['these_count']} against {count}"
         text = f"{ratio} x the {what} of {others} ({sides}: no interval)"
     elif found["verdict"] == "no clear difference":
         span = f"{significant(found['low'], 3)} to {significant(found['high'], 3)}"
@@ -300,8 +325,13 @@ def _hint(run: Document) -> str:
     return "frugalwatch runs"
 
 
-def _mark(run: Document) -> str:
-    return "" if run["co2e_origin"] == "measured" else "~"
+def _marked(run: Document, text: str) -> str:
+    """Carbon and cost as text: as sure as the energy that they were computed from."""
+    return text if run["co2e_origin"] == "measured" else about(text)
+
+
+def _has_sensor(run: Document) -> bool:
+    return any(d["origin"] in ("measured", "derived") for d in run["devices"])
 
 
 def _is_model(device: Mapping[str, Any]) -> bool:

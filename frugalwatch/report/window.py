@@ -10,6 +10,7 @@ the upper bound.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from typing import NamedTuple
 
 # A driver loads in well under two seconds with persistence mode. A short lead-in is filled with the
@@ -50,10 +51,9 @@ class WindowEnergy(NamedTuple):
     low_uj: int | None
     high_uj: int | None
     coverage: float
-    ticks: int
 
 
-_NOTHING = WindowEnergy(None, None, None, 0.0, 0)
+_NOTHING = WindowEnergy(None, None, None, 0.0)
 
 
 class _Point(NamedTuple):
@@ -77,34 +77,27 @@ def window_energy(
     at_end = _at(connection, stream.stream_id, min(window.end, last.t))
     energy = at_end.energy - at_begin.energy
     low, high = _bounds(stream, at_begin, at_end)
-    lead = max(0, first.t - window.begin)
-    tail = max(0, window.end - last.t)
+    lead = Span(window.begin, max(window.begin, first.t))
+    tail = Span(min(window.end, last.t), window.end)
+    gaps = [_overlap(window, gap) for gap in missing]
     filled = 0.0
-    unfilled = 0
-    if lead:
-        power = _power_before(connection, stream.stream_id, lead, first, last)
-        if lead <= _LONGEST_FILL_NS and lead * 2 <= window.length:
-            filled += power * lead
-        else:
-            unfilled += lead
-    if tail:
-        if tail <= _TAIL_NS and not missing:
-            filled += (at_end.energy - at_begin.energy) / (at_end.t - at_begin.t) * tail
-        else:
-            unfilled += tail
-    gaps = sum(_overlap(window, gap).length for gap in _merged(missing))
-    unknown = unfilled + _uncovered_by_tail(gaps, missing, last.t, window)
+    lost = list(gaps)
+    if lead.length > min(_LONGEST_FILL_NS, window.length / 2) or _touches(lead, gaps):
+        lost.append(lead)
+    elif lead.length:
+        filled += _power_before(connection, stream.stream_id, lead, first, last) * lead.length
+    if tail.length <= _TAIL_NS and not _touches(tail, gaps):
+        filled += energy / (at_end.t - at_begin.t) * tail.length
+    else:
+        lost.append(tail)
     energy += filled
     high += 2 * filled
-    if unknown:
-        high += unknown * _highest_power(connection, stream)
-    coverage = 1 - (lead + tail + gaps - _double(missing, last.t, window)) / window.length
+    lost_ns = _total(lost)
+    if lost_ns:
+        high += lost_ns * highest_power(connection, stream)
+    covered = 1 - _total([*gaps, lead, tail]) / window.length
     return WindowEnergy(
-        round(energy),
-        round(max(0.0, min(low, energy))),
-        round(max(high, energy)),
-        max(0.0, min(1.0, coverage)),
-        _count(connection, stream.stream_id, window),
+        round(energy), round(max(0.0, min(low, energy))), round(max(high, energy)), covered
     )
 
 
@@ -166,19 +159,19 @@ def _point(row: tuple[int, int, int | None, int | None]) -> _Point:
 
 
 def _power_before(
-    connection: sqlite3.Connection, stream_id: int, lead: int, first: _Point, last: _Point
+    connection: sqlite3.Connection, stream_id: int, lead: Span, first: _Point, last: _Point
 ) -> float:
     """What the device drew just before its first sample, in micro-joules per nanosecond."""
     shown = connection.execute(
         "SELECT power_mw FROM sample WHERE stream_id = ? AND t_mono_ns = ?", (stream_id, first.t)
     ).fetchone()[0]
-    if shown is not None and lead <= _SHORT_FILL_NS:
+    if shown is not None and lead.length <= _SHORT_FILL_NS:
         return float(shown) / 1e6
     early = _at(connection, stream_id, min(last.t, first.t + _EARLY_NS))
     return (early.energy - first.energy) / (early.t - first.t)
 
 
-def _highest_power(connection: sqlite3.Connection, stream: StreamInfo) -> float:
+def highest_power(connection: sqlite3.Connection, stream: StreamInfo) -> float:
     """The most that a device can have drawn, in micro-joules per nanosecond: limit or peak seen."""
     if stream.power_limit_w is not None:
         return stream.power_limit_w / 1e3
@@ -192,33 +185,19 @@ def _highest_power(connection: sqlite3.Connection, stream: StreamInfo) -> float:
     return float(peak or 0.0)
 
 
-def _count(connection: sqlite3.Connection, stream_id: int, window: Span) -> int:
-    row = connection.execute(
-        "SELECT count(*) FROM sample WHERE stream_id = ? AND t_mono_ns BETWEEN ? AND ?",
-        (stream_id, window.begin, window.end),
-    ).fetchone()
-    return int(row[0])
-
-
-def _merged(spans: tuple[Span, ...]) -> list[Span]:
-    result: list[Span] = []
+def _total(spans: Sequence[Span]) -> int:
+    """Nanoseconds inside any of the spans, however they overlap."""
+    total, reached = 0, None
     for span in sorted(spans, key=lambda s: s.begin):
-        if result and span.begin <= result[-1].end:
-            result[-1] = Span(result[-1].begin, max(result[-1].end, span.end))
-        else:
-            result.append(span)
-    return result
+        begin = span.begin if reached is None else max(span.begin, reached)
+        total += max(0, span.end - begin)
+        reached = span.end if reached is None else max(span.end, reached)
+    return total
+
+
+def _touches(span: Span, others: Sequence[Span]) -> bool:
+    return any(_overlap(span, other).length for other in others)
 
 
 def _overlap(window: Span, span: Span) -> Span:
     return Span(max(window.begin, span.begin), min(window.end, span.end))
-
-
-def _double(missing: tuple[Span, ...], last: int, window: Span) -> int:
-    """Nanoseconds of gaps that lie in the tail, which the tail has counted already."""
-    tail = Span(min(last, window.end), window.end)
-    return sum(_overlap(tail, gap).length for gap in _merged(missing))
-
-
-def _uncovered_by_tail(gaps: int, missing: tuple[Span, ...], last: int, window: Span) -> int:
-    return gaps - _double(missing, last, window)
