@@ -30,9 +30,15 @@ class Recorder:
         self._streams: dict[str, int] = {}
         self._open_gaps: dict[str, Gap] = {}
         self._gpu_use: dict[str, _GpuUse] = {}
+        self._last: dict[str, Reading] = {}
+        self._shift: dict[str, Reading] = {}
         self._phases: dict[tuple[int, int], int] = {}
         self._depth: dict[int, int] = {}
         self.devices: dict[str, Device] = {}
+
+    def go_on_from(self, last: dict[str, Reading]) -> None:
+        """The last readings of a sampler that died. Figures go on from there and never fall."""
+        self._last = dict(last)
 
     def add_devices(self, devices: Iterable[Device], opened_mono_ns: int) -> None:
         """Open a stream for every device that has none yet."""
@@ -47,8 +53,7 @@ class Recorder:
             if observation.device not in self._streams:
                 continue
             if isinstance(observation, Reading):
-                self._close_gap(observation.device, observation.t_mono_ns)
-                self._journal.sample(self._streams[observation.device], observation)
+                self._reading(observation)
             elif isinstance(observation, Gap):
                 self._gap(observation)
             else:
@@ -84,6 +89,21 @@ class Recorder:
         """The run is over: gaps that are still open end here. Phases stay as the job left them."""
         for key in list(self._open_gaps):
             self._close_gap(key, t_mono_ns)
+
+    def _reading(self, reading: Reading) -> None:
+        key = reading.device
+        before = self._last.pop(key, None)
+        if before is not None and reading.energy_uj < before.energy_uj:
+            # The dead sampler's figure could not be taken over: what lies between is unknown.
+            self._shift[key] = before
+            self._write_gap(
+                Gap(key, reading.t_mono_ns, before.t_mono_ns, "vanished", "its sampler died"),
+                "gap",
+            )
+        if key in self._shift:
+            reading = _shifted(reading, self._shift[key])
+        self._close_gap(key, reading.t_mono_ns)
+        self._journal.sample(self._streams[key], reading)
 
     def _gap(self, gap: Gap) -> None:
         before = self._open_gaps.get(gap.device)
@@ -138,3 +158,15 @@ class Recorder:
         if handle is not None:
             self._depth[message.pid] = max(0, self._depth.get(message.pid, 1) - 1)
             self._journal.phase_ended(handle, message.t_mono_ns)
+
+
+def _shifted(reading: Reading, by: Reading) -> Reading:
+    """The reading on top of an earlier cumulative figure, bounds included."""
+    low, high = reading.low_uj, reading.high_uj
+    return reading._replace(
+        energy_uj=reading.energy_uj + by.energy_uj,
+        low_uj=(reading.energy_uj if low is None else low)
+        + (by.energy_uj if by.low_uj is None else by.low_uj),
+        high_uj=(reading.energy_uj if high is None else high)
+        + (by.energy_uj if by.high_uj is None else by.high_uj),
+    )

@@ -1,0 +1,185 @@
+"""Every power source of one run, opened, looked at and closed together."""
+
+from __future__ import annotations
+
+import select
+import time
+from typing import TYPE_CHECKING
+
+from collectors.base import Probe, Resumable
+from frugalwatch.sampler.context import Opening, RunContext
+from frugalwatch.sampler.sources import (
+    Zero,
+    machine_busy_us,
+    open_models,
+    open_others,
+    with_idle,
+    without_doubles,
+)
+
+if TYPE_CHECKING:  # loaded by `readers` where there is a driver to read
+    from collections.abc import Iterable
+
+    from collectors.base import Device
+    from collectors.calibration import Calibration
+    from collectors.cpu_time import BusySource
+    from collectors.isolated import IsolatedCollector
+    from frugalwatch.sampler.recorder import Recorder
+
+_NEVER_NS = 1 << 62
+
+
+class Panel:
+    """The sources of a run: those read here, and those read in a process of their own."""
+
+    def __init__(
+        self, context: RunContext, readers: list[IsolatedCollector], recorder: Recorder
+    ) -> None:
+        self._context = context
+        self._readers = readers
+        self._recorder = recorder
+        self._openings: list[Opening] = []
+        self._calibration: Calibration | None = None
+        self._slice: BusySource | None = None
+        self._slice_zero_us = 0
+        self.job_pids: frozenset[int] = frozenset()
+
+    # -- opening and closing ---------------------------------------------------------------------
+
+    def open(self, calibration: Calibration | None, *, resume: bool) -> None:
+        """Take in the sources that were opened before the job, then open the others and models.
+
+        `resume`: a sampler of this run died; go on from the counters as it last saw them.
+        """
+        context = self._context
+        self._calibration = calibration
+        states = context.shelf.get() if resume else {}
+        for opening in context.openings:
+            self._take_in(_resumed(opening, states) if resume else opening)
+        self.poll()
+        others = without_doubles([*self._openings, *open_others(context.host, context.settings)])
+        for opening in others[len(self._openings) :]:
+            self._take_in(_resumed(opening, states) if resume else opening)
+        found = [device for opening in self._openings for device in opening.devices]
+        zero = Zero(context.started_mono_ns, context.busy_us_at_start)
+        for opening in open_models(found, context.host, context.settings, zero, calibration):
+            self._take_in(opening)
+        self._watch_slice()
+        self.poll()
+
+    def save(self) -> None:
+        """Leave what a replacement must know where it survives this process."""
+        states = {
+            o.collector.name: o.collector.state()
+            for o in self._openings
+            if isinstance(o.collector, Resumable)
+        }
+        for reader in self._readers:
+            state = reader.state()
+            if state is not None:
+                states[reader.name] = state
+        self._context.shelf.put(states)
+
+    def close(self) -> None:
+        """Leave the readers to end by themselves; the process ends next."""
+        for reader in self._readers:
+            reader.close(0.0)
+
+    # -- looking ---------------------------------------------------------------------------------
+
+    def poll_ns(self, interval_ns: int) -> int:
+        """How often to look between ticks so that no counter can wrap twice unseen."""
+        longest = [d.max_poll_s for o in self._openings for d in o.devices if d.max_poll_s]
+        if not longest or min(longest) / 2 >= interval_ns / 1e9:
+            return _NEVER_NS
+        return round(min(longest) / 2 * 1e9)
+
+    def poll(self) -> None:
+        """Look at the counters that can wrap."""
+        for opening in self._openings:
+            if any(d.max_poll_s for d in opening.devices):
+                self._recorder.record(opening.collector.read(), self.job_pids)
+
+    def look(self) -> None:
+        """Look at everything once; the readers' answers come through `hear`."""
+        now = time.monotonic_ns()
+        for reader in self._readers:
+            self._recorder.record(reader.tend(now), self.job_pids)
+            reader.request()
+        for opening in self._openings:
+            self._recorder.record(opening.collector.read(), self.job_pids)
+
+    def descriptors(self) -> list[int]:
+        """What turns readable when a reader has answered."""
+        return [reader.fileno() for reader in self._readers if reader.fileno() >= 0]
+
+    def hear(self) -> None:
+        """Take the answers that have come."""
+        for reader in self._readers:
+            while (message := reader.receive()) is not None:
+                if isinstance(message, Probe):
+                    self._add(message.devices, time.monotonic_ns())
+                else:
+                    self._recorder.record(message, self.job_pids)
+            for found in reader.take_disagreements():
+                self._recorder.disagreement(found)
+
+    def last_look(self, patience_s: float) -> None:
+        """Look at everything, and wait for the readers' answers, but not for long."""
+        deadline = time.monotonic() + patience_s
+        self.look()
+        while any(reader.outstanding for reader in self._readers):
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                break
+            poller = select.poll()
+            for descriptor in self.descriptors():
+                poller.register(descriptor, select.POLLIN)
+            poller.poll(left_s * 1e3)
+            self.hear()
+        for reader in self._readers:
+            self._recorder.record(reader.tend(time.monotonic_ns()), self.job_pids)
+
+    def busy_us(self) -> int | None:
+        """Busy CPU micro-seconds since the job began, of what the CPU's figure covers."""
+        if self._slice is not None:
+            try:
+                return max(0, self._slice.busy_us() - self._slice_zero_us)
+            except (OSError, ValueError):
+                return None
+        busy = machine_busy_us(self._context.host)
+        if busy is None or self._context.busy_us_at_start is None:
+            return None
+        return max(0, busy - self._context.busy_us_at_start)
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _take_in(self, opening: Opening) -> None:
+        self._openings.append(opening)
+        opened = min((o.t_mono_ns for o in opening.first), default=self._context.started_mono_ns)
+        self._add(opening.devices, opened)
+        self._recorder.record(opening.first, self.job_pids)
+
+    def _add(self, devices: Iterable[Device], opened_mono_ns: int) -> None:
+        known = [with_idle(device, self._calibration) for device in devices]
+        self._recorder.add_devices(known, opened_mono_ns)
+
+    def _watch_slice(self) -> None:
+        """Where the model covers a container's slice, busy time is the slice's, not the host's."""
+        for opening in self._openings:
+            busy = getattr(opening.collector, "busy", None)
+            if busy is None or busy.scope == "machine":
+                continue
+            try:
+                self._slice_zero_us = busy.busy_us()
+            except (OSError, ValueError):
+                continue
+            self._slice = busy
+
+
+def _resumed(opening: Opening, states: dict[str, dict[str, tuple[int, ...]]]) -> Opening:
+    """A source that goes on where a dead sampler left it, if it can."""
+    collector = opening.collector
+    if isinstance(collector, Resumable) and collector.name in states:
+        collector.resume(states[collector.name])
+    return opening._replace(first=tuple(collector.read()))
