@@ -183,6 +183,7 @@ def _document(
         notes=[*found.notes, *_notes(search, options)],
         state="interrupted" if search.interrupted else "done",
         isolation=isolation_in_words(options.isolation),
+        metric_pattern=options.metric,
         wall_s=search.spent_s(),
     )
 

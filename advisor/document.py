@@ -49,6 +49,7 @@ def advice_document(
     notes: Sequence[str],
     state: str,
     isolation: str,
+    metric_pattern: str | None,
     wall_s: float,
 ) -> dict[str, object]:
     """Everything that `advise` found."""
@@ -83,6 +84,8 @@ def advice_document(
             if found is not None
         ],
         "metric": metric_of_baseline(trials.all),
+        "metric_pattern": metric_pattern,
+        "tolerance": question.tolerance,
         "recommendations": [
             _recommendation(place, j, question, spent) for place, j in enumerate(recommended, 1)
         ],

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from frugalwatch.report import format as show
 from frugalwatch.report.style import Style
+
+if TYPE_CHECKING:
+    from frugalwatch.ledger.advice import StoredAdvice
 
 _WIDTH = 80
 # What JSON gives back; every value is looked at before it is used.
@@ -200,4 +203,20 @@ def verification_report(document: Document, style: Style) -> str:
         lines.append(f"  Resolution ±{document['resolution'] * 100:.1f} %")
     lines.append(f"  Output     {document['quality']['finding']}")
     lines += [line for note in document["notes"] for line in _wrapped(f"note: {note}")]
+    return "\n".join(lines)
+
+
+def advice_list(advices: Sequence[StoredAdvice]) -> str:
+    """One line for each stored advice, the latest first."""
+    if not advices:
+        return "No advice yet. Make one: frugalwatch advise -- COMMAND"
+    lines = [f"{'Advice':<8}{'State':<13}{'Best change':<46}Command"]
+    for advice in advices:
+        best = "nothing worth doing" if advice.state == "done" else ""
+        if advice.recommendations:
+            entries: Sequence[Any] = advice.result["recommendations"]  # type: ignore[assignment]
+            unit = "energy" if advice.result["unit"] == "energy_j" else "CPU"
+            best = f"{_cut(entries[0]['name'], 20)}: {unit} {_change(entries[0]['ratio'])}"
+        command = show.command_line(list(advice.command), 40)
+        lines.append(f"{advice.name:<8}{advice.state:<13}{best:<46}{command}")
     return "\n".join(lines)

@@ -12,6 +12,7 @@ from frugalwatch.errors import UsageError
 from frugalwatch.privacy import MASK, mask_arguments
 
 if TYPE_CHECKING:
+    from frugalwatch.ledger.advice import StoredAdvice
     from frugalwatch.ledger.queries import RunRow
 
 
@@ -49,6 +50,17 @@ def from_run(
     if not os.path.isdir(cwd):
         raise UsageError(f"run {run.number} ran in {cwd}, which is no longer there")
     return Workload(run.command, cwd, environment, _stdin(stdin_file), run.number)
+
+
+def from_advice(
+    advice: StoredAdvice, environment: Mapping[str, str], stdin_file: str | None
+) -> Workload:
+    """The command that an advice was made for. Raises UsageError as `from_run` does."""
+    refuse_masked(advice.command, f"advice {advice.name}")
+    if not os.path.isdir(advice.cwd):
+        raise UsageError(f"advice {advice.name} ran in {advice.cwd}, which is no longer there")
+    stdin = _stdin(stdin_file or advice.stdin_path)
+    return Workload(advice.command, advice.cwd, environment, stdin)
 
 
 def refuse_masked(command: tuple[str, ...], what: str) -> None:

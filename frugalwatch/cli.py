@@ -18,6 +18,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "import": ("frugalwatch.commands.import_", "Bring in figures that another tracker recorded."),
     "doctor": ("frugalwatch.commands.doctor", "Say what this machine can measure, and what not."),
     "calibrate": ("frugalwatch.commands.calibrate", "Teach the model this machine's power."),
+    "advise": ("advisor.commands.advise", "Find out which change would save most, by measuring."),
+    "verify": ("advisor.commands.verify", "Measure again whether a promised saving holds."),
+    "advice": ("advisor.commands.advice", "List and show stored advice."),
     "recover": ("frugalwatch.commands.recover", "Settle runs whose supervisor or machine died."),
     "config": ("frugalwatch.commands.config", "Show and check the configuration."),
     "completion": ("frugalwatch.commands.completion", "Print the completion script of a shell."),
@@ -91,16 +94,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.exceptions.Abort:
         return 130
     except click.ClickException as problem:
-        problem.show()
+        click.echo(_usage(problem), err=True)
         return problem.exit_code
-    except BrokenPipeError:  # the reader of our stdout went away, as with `| head`
-        import os
-
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 0
     except FrugalWatchError as problem:
         if "--debug" in argv[:1]:
             raise
         click.echo(str(problem), err=True)
         return problem.exit_code
+    except Exception as problem:  # the outermost edge: a person sees no traceback
+        if "--debug" in argv[:1]:
+            raise
+        click.echo(_unexpected(problem, argv), err=True)
+        return 1
     return status if isinstance(status, int) else 0
+
+
+def _usage(problem: click.ClickException) -> str:
+    """What was wrong with the words typed, and where to read what is right."""
+    message = problem.format_message()
+    message, _, near = message.partition(" Did you mean ")
+    lines = [f"error: {message[:1].lower()}{message[1:].rstrip('.')}"]
+    context = problem.ctx if isinstance(problem, click.UsageError) else None
+    path = context.command_path if context else "frugalwatch"
+    guess = f"did you mean {near.strip('?')}? " if near else ""
+    return "\n".join([*lines, f"hint: {guess}{path} --help"])
+
+
+def _unexpected(problem: Exception, argv: Sequence[str]) -> str:
+    """A failure that nobody foresaw; a damaged ledger is the likeliest while reading one."""
+    what = f"{type(problem).__name__}: {problem}".split("\n", 1)[0]
+    if type(problem).__module__ == "sqlite3":
+        return (
+            f"error: the ledger could not be read: {problem}\n"
+            "hint: `frugalwatch config show ledger` names it; frugalwatch doctor looks at it"
+        )
+    command = next((word for word in argv if not word.startswith("-")), "")
+    return (
+        f"error: {what}\nThis is a mistake in FrugalWatch.\n"
+        f"hint: frugalwatch --debug {command} ... shows where; please report it"
+    )

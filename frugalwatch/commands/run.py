@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import click
 
 from frugalwatch.config.load import load
 
+if TYPE_CHECKING:
+    from frugalwatch.config.settings import Settings
+
 # Our own failure, where --strict asks to be told; never used for the job's.
 _STRICT_FAILURE = 125
+# Which advice a job runs with: in its environment, and so in the ledger.
+ADVICE_VARIABLE = "FRUGALWATCH_ADVICE"
 
 
 @click.command(
@@ -39,6 +45,7 @@ _STRICT_FAILURE = 125
 @click.option("--cpu-model", type=click.Choice(["table", "codecarbon"]), help="CPU power model.")
 @click.option("--source-off", multiple=True, help="Do not use this power source (repeatable).")
 @click.option("--wait-descendants", is_flag=True, help="Wait for what the job leaves running.")
+@click.option("--with", "advice", metavar="ADVICE", help="Apply this advice: A1, or A1.2.")
 @click.option("--strict", is_flag=True, help="Exit 125 if the job ran but was not measured.")
 def command(  # noqa: PLR0917 - click passes every option by its name
     command: tuple[str, ...],
@@ -48,6 +55,7 @@ def command(  # noqa: PLR0917 - click passes every option by its name
     cgroup: bool | None,
     source_off: tuple[str, ...],
     wait_descendants: bool,
+    advice: str | None,
     strict: bool,
     **settings: object,
 ) -> int:
@@ -81,12 +89,15 @@ def command(  # noqa: PLR0917 - click passes every option by its name
     from frugalwatch.supervisor.supervise import Request, supervise
 
     warnings = tuple(f"configuration: {problem}" for problem in loaded.problems)
+    environment, run_settings = caller_environment(), loaded.settings
+    if advice is not None:
+        environment, run_settings = _with_advice(advice, environment, run_settings)
     outcome = supervise(
         Request(
             argv=argv,
             cwd=cwd,
-            environment=caller_environment(),
-            settings=loaded.settings,
+            environment=environment,
+            settings=run_settings,
             ledger_path=ledger_path(loaded.settings, os.environ),
             warnings=warnings,
             wait_descendants=wait_descendants,
@@ -109,6 +120,37 @@ def command(  # noqa: PLR0917 - click passes every option by its name
     if strict and outcome.end is not None and not measured:
         return _STRICT_FAILURE
     return outcome.exit_code
+
+
+def _with_advice(
+    name: str, environment: dict[str, str], settings: Settings
+) -> tuple[dict[str, str], Settings]:
+    """The environment with a stored advice applied, and settings that record what it changed.
+
+    Raises UsageError before anything was started if there is no such advice.
+    """
+    from frugalwatch.errors import FrugalWatchError, UsageError
+    from frugalwatch.ledger.advice import find_advice, recommended
+    from frugalwatch.ledger.paths import ledger_path, locate
+    from frugalwatch.ledger.reading import open_reader
+
+    try:
+        connection = open_reader(locate(ledger_path(settings, os.environ), os.environ).ledger)
+        try:
+            stored, number = find_advice(connection, name)
+        finally:
+            connection.close()
+        change = recommended(stored, number)
+    except FrugalWatchError as problem:
+        raise UsageError(
+            f"--with {name}: {problem.message}; the job was not started",
+            why=problem.why,
+            hint=problem.hint,
+        ) from problem
+    applied = change.applied_to(environment)
+    applied[ADVICE_VARIABLE] = f"{stored.name}.{change.number}"
+    allowed = (*settings.environment_allow, ADVICE_VARIABLE, *change.set)
+    return applied, settings._replace(environment_allow=allowed)
 
 
 def _cwd() -> str:

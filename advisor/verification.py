@@ -1,0 +1,162 @@
+"""Whether a promised saving still holds: fresh rounds with and without, judged by intervals."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Mapping
+from typing import Literal, TypeAlias, cast
+
+from advisor import store
+from advisor.advise import Options, check_first
+from advisor.quality import Metric, Quality, judge
+from advisor.ranking import FIGURES, TOO_NOISY, Question, Unit, against_itself, resolution
+from advisor.replay import Replayer
+from advisor.search import Search
+from advisor.setting import isolation_in_words, noisy_neighbours, private_folder
+from advisor.statistics import Ratio, ratio
+from advisor.techniques.base import Change, Variant
+from advisor.trials import BASELINES, Trial, Trials, wall_s
+from advisor.workload import Workload
+from frugalwatch.errors import FrugalWatchError
+from frugalwatch.ledger.advice import Recommendation, StoredAdvice
+
+SCHEMA = "frugalwatch.verification/1"
+
+Verdict: TypeAlias = Literal["held", "not_held", "cannot_tell"]
+
+
+def verdict(
+    promised_high: float, measured: Ratio | None, itself: float | None
+) -> tuple[Verdict, str]:
+    """Compare what was measured with the cautious end of the promise, with the reason.
+
+    Held: it saves, clearly, and at least the cautious end. Not held: it saves clearly less than
+    that. Between the two it cannot be told.
+    """
+    if measured is None:
+        return "cannot_tell", "Too few rounds in the time that there was."
+    if itself is None or itself > TOO_NOISY:
+        return "cannot_tell", "The host is too noisy: the program differs as much from itself."
+    if measured.low > promised_high:
+        return "not_held", "It saves clearly less than the cautious end of the promise."
+    if measured.high < 1 and measured.value <= promised_high:
+        return "held", "It saves at least the cautious end of the promise."
+    return "cannot_tell", "The interval reaches to both sides of the promise."
+
+
+def verify(
+    conn: sqlite3.Connection,
+    advice: StoredAdvice,
+    recommendation: Recommendation,
+    workload: Workload,
+    options: Options,
+    *,
+    tell: Callable[[str], None],
+) -> dict[str, object]:
+    """Measure again and return the document, which is stored as well.
+
+    Raises CommandFailsError or CannotIsolateError; FrugalWatchError if the advice was given in
+    joules and there is no counter now.
+    """
+    unit, promised = _promise(advice, recommendation)
+    variant = Variant(
+        recommendation.name, "advice", Change(recommendation.set, recommendation.unset)
+    )
+    number = store.begin_verification(conn, advice.id, recommendation.number)
+
+    def keep(trial: Trial) -> None:
+        store.add_trial(conn, advice.id, trial, number)
+
+    with private_folder() as folder:
+        search = Search(
+            Replayer(workload, options.isolation, folder),
+            options.plan,
+            record=keep,
+            tell=tell,
+            metric=Metric(options.metric) if options.metric else lambda _: None,
+        )
+        first = search.look()
+        check_first(first, "replayed without the change")
+        if unit == "energy_j" and first.energy_j is None:
+            raise FrugalWatchError(
+                "this advice promised joules, and there is no energy counter here",
+                hint="frugalwatch doctor",
+            )
+        search.confirm([variant])
+        quality = judge(
+            search.trials,
+            variant.name,
+            metric=options.metric is not None,
+            tolerance=options.tolerance,
+        )
+    document = _document(
+        advice, recommendation, workload, options, search.trials, unit, promised, quality
+    )
+    document["state"] = "interrupted" if search.interrupted else "done"
+    store.finish_verification(conn, number, document)
+    return document
+
+
+def _promise(
+    advice: StoredAdvice, recommendation: Recommendation
+) -> tuple[Unit, Mapping[str, float]]:
+    entries = cast("list[dict[str, object]]", advice.result["recommendations"])
+    entry = next(e for e in entries if e["number"] == recommendation.number)
+    return cast(Unit, advice.result["unit"]), cast("dict[str, float]", entry["ratio"])
+
+
+def _document(  # noqa: PLR0917 - one call, all of it needed
+    advice: StoredAdvice,
+    recommendation: Recommendation,
+    workload: Workload,
+    options: Options,
+    trials: Trials,
+    unit: Unit,
+    promised: Mapping[str, float],
+    quality: Quality,
+) -> dict[str, object]:
+    seed = options.plan.seed
+    names = [b.name for b in BASELINES]
+    name = recommendation.name
+
+    pairs = trials.pairs(name, names, FIGURES[unit], "confirmation")
+    measured = ratio(pairs, seed=seed)
+    wall = ratio(trials.pairs(name, names, wall_s, "confirmation"), seed=seed)
+    itself = resolution(against_itself(trials, Question(unit, seed)))
+    answer, reason = verdict(promised["high"], measured, itself)
+    failed = [r for r in trials.replays(name) if r.state in ("failed", "timeout")]
+    if failed:
+        answer, reason = "not_held", "The program fails with the change."
+    elif not quality.acceptable:
+        answer, reason = "not_held", f"It changes the answers: {quality.reason}."
+    return {
+        "schema": SCHEMA,
+        "advice": advice.name,
+        "recommendation": recommendation.number,
+        "name": name,
+        "command": list(workload.masked),
+        "host": os.uname().nodename,
+        "promised_on": advice.result.get("host"),
+        "unit": unit,
+        "verdict": answer,
+        "reason": reason,
+        "promised": dict(promised),
+        "ratio": None if measured is None else measured.as_json(),
+        "wall_ratio": None if wall is None else wall.as_json(),
+        "resolution": itself,
+        "rounds": len(pairs),
+        "quality": {"finding": quality.finding, "reason": quality.reason},
+        "isolation": isolation_in_words(options.isolation),
+        "notes": _notes(advice, workload),
+    }
+
+
+def _notes(advice: StoredAdvice, workload: Workload) -> list[str]:
+    notes = []
+    if advice.result.get("host") != os.uname().nodename:
+        notes.append(f"the promise was made on another machine ({advice.result.get('host')})")
+    if advice.command != workload.masked or advice.cwd != workload.cwd:
+        notes.append("the promise was made for another command or folder")
+    neighbours = noisy_neighbours()
+    return [*notes, neighbours] if neighbours else notes
