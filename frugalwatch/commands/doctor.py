@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -53,9 +52,9 @@ def command(source: str | None, as_json: bool, crosscheck_s: float | None) -> No
     if as_json:
         click.echo(json.dumps({"schema": SCHEMA, **examination.as_json()}, indent=2))
         return
-    from frugalwatch.report.style import choose_style
+    from frugalwatch.report.style import choose_style, stdout_is_terminal
 
-    style = choose_style(os.environ, is_terminal=sys.stdout.isatty())
+    style = choose_style(os.environ, is_terminal=stdout_is_terminal())
     click.echo(as_text(examination, style, whole=source is None))
 
 

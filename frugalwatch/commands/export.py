@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
+from frugalwatch.commands.run_argument import NamesRuns
 from frugalwatch.config.load import load
 from frugalwatch.errors import FrugalWatchError, UsageError
 from frugalwatch.ledger.queries import RunRow, find_run, list_runs, stored_result
@@ -32,7 +33,7 @@ WHERE s.run_id = ? ORDER BY x.t_mono_ns, device.key
 """
 
 
-@click.command()
+@click.command(cls=NamesRuns)
 @click.argument("runs", metavar="[RUN]...", nargs=-1)
 @click.option(
     "--format", "format_", type=click.Choice(["json", "csv"]), default="json", show_default=True

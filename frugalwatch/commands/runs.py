@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 
 import click
@@ -148,7 +147,9 @@ def _notes(runs: list[RunRow], limit: int | None) -> list[str]:
 
 def _width() -> int | None:
     """Columns of the terminal; None where stdout is none, and nothing need be cut."""
-    if not sys.stdout.isatty():
+    from frugalwatch.report.style import stdout_is_terminal
+
+    if not stdout_is_terminal():
         return None
     import shutil
 

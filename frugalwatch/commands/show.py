@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import sys
 from typing import Any
 
 import click
 
+from frugalwatch.commands.run_argument import NamesRuns
 from frugalwatch.config.load import load
 from frugalwatch.config.settings import Settings
 
 
-@click.command()
+@click.command(cls=NamesRuns)
 @click.argument("run", default="last")
 @click.option("--json", "as_json", is_flag=True, help="Print the run object (frugalwatch.run/1).")
 @click.option("--ledger", metavar="FILE", help="Look into this database.")
@@ -24,10 +24,12 @@ def command(run: str, as_json: bool, ledger: str | None) -> None:
     \b
     frugalwatch show            the last run
     frugalwatch show 40         run 40
+    frugalwatch show -2         the one before the last
     frugalwatch show 20261122   the run whose key begins so
     frugalwatch show --json     for programs
 
-    RUN is a number, the beginning of a run's key, `last`, or -2 for the one before the last.
+    RUN is a number, the beginning of a run's key, `last`, or -1, -2, ... from the last one back.
+    A run that goes on is shown as far as it is recorded.
     """
     from frugalwatch.ledger.current import open_current
     from frugalwatch.ledger.database import database
@@ -52,9 +54,9 @@ def command(run: str, as_json: bool, ledger: str | None) -> None:
         click.echo(json.dumps(document, indent=2))
         return
     from frugalwatch.report.full import full_text
-    from frugalwatch.report.style import choose_style
+    from frugalwatch.report.style import choose_style, stdout_is_terminal
 
-    style = choose_style(os.environ, is_terminal=sys.stdout.isatty())
+    style = choose_style(os.environ, is_terminal=stdout_is_terminal())
     click.echo(full_text(document, style))
 
 

@@ -88,7 +88,8 @@ def read_emissions(path: str) -> tuple[list[EmissionsRow], list[Skipped]]:
                     skipped.append(Skipped(drop.line, f"a part of the run on line {row.line}"))
                 rows[row.run_id] = row
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"cannot read {path}", why=str(error)) from error
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise UsageError(f"cannot read {path}: {reason}") from error
     return list(rows.values()), sorted(skipped, key=lambda each: each.line)
 
 

@@ -6,7 +6,16 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from frugalwatch.report.format import duration, energy, percent, significant
+from frugalwatch.report.format import (
+    about,
+    digits_for,
+    duration,
+    energy,
+    energy_range,
+    percent,
+    significant,
+)
+from frugalwatch.report.rows import WIDTH
 from frugalwatch.report.style import Style
 from frugalwatch.report.summary import block_summary
 
@@ -14,7 +23,8 @@ from frugalwatch.report.summary import block_summary
 Document: TypeAlias = Mapping[str, Any]
 
 _MOST_ROWS = 30
-_WIDTH = 78
+_KEY = 24
+_ESTIMATED = ("estimated_j", "estimated_low_j", "estimated_high_j")
 
 
 def full_text(run: Document, style: Style) -> str:
@@ -44,11 +54,11 @@ def _section(title: str, lines: Sequence[str], style: Style) -> str:
 
 def _wrapped(line: str) -> list[str]:
     """Prose is broken at 78 columns; a table's row, which holds wide gaps, stays whole."""
-    if len(line) <= _WIDTH - 2 or "   " in line.strip():
+    if len(line) <= WIDTH - 2 or "   " in line.strip():
         return [f"  {line}".rstrip()]
     return textwrap.wrap(
         line,
-        _WIDTH,
+        WIDTH,
         initial_indent="  ",
         subsequent_indent="    ",
         break_long_words=False,
@@ -73,45 +83,74 @@ def _devices(run: Document) -> list[str]:
     rows = []
     notes = []
     for device in run["devices"]:
-        mark = "~" if device["origin"] in ("estimated", "attributed") else ""
         figure = bounds = "-"
         if device["energy_j"] is not None:
-            figure = mark + energy(device["energy_j"])
-            bounds = f"{energy(device['low_j'])} to {energy(device['high_j'])}"
-        role = "" if device["counted"] else _why_not_counted(device)
-        rows.append([device["device"], figure, bounds, device["origin"], device["boundary"], role])
-        if device["source"] or device["note"]:
-            text = "; ".join(t for t in (device["source"], device["note"]) if t)
-            notes.append(f"{device['device']}: {text}")
-    head = ["device", "energy", "bounds", "origin", "boundary", ""]
+            figure, bounds = _figure(device, "energy_j", "low_j", "high_j")
+        key = _short(device["device"])
+        rows.append([key, figure, bounds, device["origin"], "yes" if device["counted"] else "no"])
+        notes.append(f"{key}: {'; '.join(_remarks(device))}")
+    head = ["device", "energy", "bounds", "origin", "in sum"]
     return [*_table(head, rows, frozenset({1})), *([""] if notes else []), *notes]
 
 
+def _figure(found: Mapping[str, Any], value: str, low: str, high: str) -> tuple[str, str]:
+    """An energy with the digits that its bounds support, and the bounds in the same unit."""
+    joules, low_j, high_j = found[value], found[low], found[high]
+    estimated = found.get("origin") == "estimated" or value.startswith("estimated")
+    digits = 2 if estimated else digits_for(joules, low_j, high_j)
+    bounds = energy_range(low_j, high_j, digits, beside_j=joules)
+    least, _, most = bounds.rpartition(" ")[0].partition(" to ")
+    text = energy(joules, digits)
+    return about(text) if estimated else text, "as read" if least == most else bounds
+
+
+def _short(key: str) -> str:
+    """A key in at most 24 columns: of a GPU's UUID both ends, which tell cards apart."""
+    return key if len(key) <= _KEY else f"{key[: _KEY - 11]}..{key[-9:]}"
+
+
+def _remarks(device: Mapping[str, Any]) -> list[str]:
+    """What is known of a device beside its figure."""
+    words = str(device["name"]).lower().split()
+    remarks = [] if all(w in device["device"].lower() for w in words) else [str(device["name"])]
+    if _short(device["device"]) != device["device"]:
+        remarks.append(str(device["device"]))
+    remarks.append(f"{device['boundary']}, {device['source']}")
+    if not device["counted"]:
+        remarks.append(_why_not_counted(device))
+    if device["coverage"] < 1:
+        remarks.append(f"{percent(device['coverage'])} covered")
+    return [*remarks, *([device["note"]] if device["note"] else [])]
+
+
 def _why_not_counted(device: Mapping[str, Any]) -> str:
+    if device["energy_j"] is None:
+        return "gave no figure"
     if device["part_of"]:
         return f"part of {device['part_of']}"
-    if device["energy_j"] is None:
-        return "no figure"
-    return "contains others"
+    return "not added up: its energy is in other figures"
 
 
 def _attribution(run: Document) -> list[str]:
     lines = []
-    for prefix, mark in (("", ""), ("estimated_", "~")):
-        total = run["estimated_j"] if prefix else run["energy_j"]
-        if total is None:
+    for prefix in ("", "estimated_"):
+        total = "estimated_j" if prefix else "energy_j"
+        if run[total] is None:
             continue
-        lines.append(f"device      {mark}{energy(total)}   all of it, in the job's window")
-        above = run[f"{prefix}above_idle_j"]
-        if above is None:
-            lines.append("above idle  unknown: nobody knows this machine's idle power")
-        else:
-            low, high = run[f"{prefix}above_idle_low_j"], run[f"{prefix}above_idle_high_j"]
-            lines.append(f"above idle  {mark}{energy(above)}   {energy(low)} to {energy(high)}")
-        share = run[f"{prefix}job_share_j"]
-        if share is not None:
-            low, high = run[f"{prefix}job_share_low_j"], run[f"{prefix}job_share_high_j"]
-            lines.append(f"job's share {mark}{energy(share)}   {energy(low)} to {energy(high)}")
+        low, high = (
+            ("estimated_low_j", "estimated_high_j") if prefix else ("energy_low_j", "energy_high_j")
+        )
+        figure, _ = _figure(run, total, low, high)
+        lines.append(f"device       {figure:<12} all of it, in the job's window")
+        if run[f"{prefix}above_idle_j"] is None:
+            lines.append(
+                "above idle   unknown      `frugalwatch calibrate --idle` measures idle power"
+            )
+        for name, label in (("above_idle", "above idle "), ("job_share", "job's share")):
+            keys = [f"{prefix}{name}_j", f"{prefix}{name}_low_j", f"{prefix}{name}_high_j"]
+            if run[keys[0]] is not None:
+                figure, bounds = _figure(run, *keys)
+                lines.append(f"{label}  {figure:<12} {bounds}")
     if lines and run["busy_share"] is not None:
         lines.append(
             f"The job had {percent(run['busy_share'])} of the machine's busy CPU time"
@@ -136,17 +175,19 @@ def _phases(run: Document) -> list[str]:
 
 
 def _phase_energy(phase: Mapping[str, Any]) -> list[str]:
-    for prefix, mark in (("", ""), ("estimated_", "~")):
-        value = phase["energy_j"] if not prefix else phase["estimated_j"]
-        if value is not None:
-            low, high = phase[f"{prefix}low_j"], phase[f"{prefix}high_j"]
-            return [mark + energy(value), f"{energy(low)} to {energy(high)}"]
+    for keys in (("energy_j", "low_j", "high_j"), _ESTIMATED):
+        if phase[keys[0]] is not None:
+            return list(_figure({**phase, "origin": "attributed"}, *keys))
     return ["-", ""]
 
 
 def _metrics(run: Document) -> list[str]:
-    rows = [[m["name"], significant(m["value"], 6), duration(m["t_s"])] for m in run["metrics"]]
+    rows = [[m["name"], _number(m["value"]), duration(m["t_s"])] for m in run["metrics"]]
     return _table(["metric", "value", "at"], rows, frozenset({1, 2}))
+
+
+def _number(value: float | None) -> str:
+    return "not a number" if value is None else f"{value:.6g}"
 
 
 def _events(run: Document) -> list[str]:
@@ -166,8 +207,6 @@ def _carbon(run: Document) -> list[str]:
         f"{significant(carbon['g_per_kwh'], 3)} g CO2e/kWh, {carbon['zone_name']}"
         f" ({carbon['zone']}) {carbon['year']}, {carbon['kind']}, PUE {carbon['pue']:g}",
     ]
-    if carbon["assumed"]:
-        lines.append("No zone was set: this is an assumption.")
     return [*lines, *(t for t in (carbon["note"], carbon["attribution"]) if t)]
 
 
@@ -182,4 +221,4 @@ def _provenance(run: Document) -> list[str]:
         ("inside run", run["parent_run_id"]),
         ("CPU time by", run["cpu_method"]),
     ]
-    return [f"{name:<12}{value}" for name, value in pairs if value]
+    return [f"{name:<13}{value}" for name, value in pairs if value]

@@ -21,6 +21,13 @@ class Style(NamedTuple):
         return f"\x1b[31m{text}\x1b[0m" if self.on else text
 
 
+def stdout_is_terminal() -> bool:
+    """Whether a person reads stdout. A shell may have closed it (`>&-`), and then it is None."""
+    import sys
+
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
 def choose_style(environ: Mapping[str, str], *, is_terminal: bool) -> Style:
     """Colour on a terminal unless NO_COLOR or TERM=dumb; anywhere with FORCE_COLOR."""
     if environ.get("NO_COLOR"):

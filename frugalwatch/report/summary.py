@@ -8,27 +8,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeAlias, cast
 
+from frugalwatch.report.energy_rows import beside_rows, is_model, measured_rows, modelled_rows
 from frugalwatch.report.format import (
     about,
     command_line,
-    digits_for,
     duration,
-    energy,
-    energy_range,
     grams,
     grams_range,
     money,
     percent,
     significant,
 )
+from frugalwatch.report.rows import WIDTH, row, wrapped
 from frugalwatch.report.style import Style
 
 # Any: the run object is JSON, described and checked in docs/reference/run-object.md.
 Document: TypeAlias = Mapping[str, Any]
 
-_WIDTH = 78
-_LABEL = 13
-_DOMAINS = (("gpu", "GPU"), ("cpu", "CPU"), ("ram", "RAM"), ("other", "other"), ("system", "all"))
 # Events that a person has to know of to read the figures; the others are in `show`.
 _TOLD = frozenset(
     {
@@ -69,27 +65,27 @@ def block_summary(run: Document, style: Style, *, next_step: bool = True) -> str
     """The block that ends a run on a terminal. At most 78 columns, plain ASCII."""
     lines = [*_head(run, style), ""]
     if run["energy_j"] is not None:
-        lines += _measured(run)
+        lines += measured_rows(run)
         if run["estimated_j"] is not None:
-            lines += _beside(run)
+            lines += beside_rows(run)
     elif run["estimated_j"] is not None:
-        lines += _modelled(run)
+        lines += modelled_rows(run)
     else:
-        lines += [_row("Energy", "unknown: nothing here could be read or modelled")]
+        lines += [row("Energy", "unknown: nothing here could be read or modelled")]
     lines += _carbon(run)
     if run["embodied"] is not None:
         lines += _embodied(run["embodied"])
     if run["cost"] is not None:
         cost = run["cost"]
         lines.append(
-            _row(
+            row(
                 "Cost",
                 _marked(run, money(cost["amount"], cost["currency"])),
                 f"{significant(cost['price_per_kwh'], 3)} {cost['currency']}/kWh",
             )
         )
     if run["energy_j"] is None and run["estimated_j"] is not None:
-        lines += _wrapped("Not counted", _not_counted(run))
+        lines += wrapped("Not counted", _not_counted(run))
     lines += _steps(run)
     lines += _comparison(run)
     lines += _warnings(run)
@@ -102,7 +98,7 @@ def block_summary(run: Document, style: Style, *, next_step: bool = True) -> str
 
 def _head(run: Document, style: Style) -> list[str]:
     title = f"FrugalWatch  run {run['number']}   "
-    words = command_line(cast("list[str]", run["command"]), _WIDTH - len(title))
+    words = command_line(cast("list[str]", run["command"]), WIDTH - len(title))
     status = _status(run)
     failed = run["exit_code"] not in (0, None)
     facts = [style.red(status) if failed else status, f"{duration(run['duration_s'])} wall"]
@@ -132,107 +128,6 @@ def _status(run: Document) -> str:
     return f"exit {run['exit_code']}"
 
 
-def _measured(run: Document) -> list[str]:
-    value, low, high = run["energy_j"], run["energy_low_j"], run["energy_high_j"]
-    digits = digits_for(value, low, high)
-    bounds = energy_range(low, high, digits, beside_j=value)
-    least, _, most = bounds.rpartition(" ")[0].partition(" to ")
-    how = _how_known(run) if least == most else f"{bounds}, {_how_known(run)}"
-    lines = [_row("Energy", energy(value, digits), how)]
-    split = _split(run, digits)
-    if split:
-        lines += _wrapped("", split)
-    lines += _share(run)
-    return lines
-
-
-def _how_known(run: Document) -> str:
-    """`measured`; where power was integrated because there is no counter, of which devices."""
-    counted = [d for d in run["devices"] if d["counted"] and d["energy_j"] is not None]
-    sampled = {d["domain"] for d in counted if d["origin"] == "derived"}
-    if not sampled:
-        return "measured"
-    if all(d["origin"] != "measured" for d in counted):
-        return "from sampled power"
-    names = [label for domain, label in _DOMAINS if domain in sampled]
-    return f"measured; {', '.join(names)} from sampled power"
-
-
-def _split(run: Document, digits: int) -> str:
-    parts = []
-    for domain, label in _DOMAINS:
-        chosen = [
-            d
-            for d in run["devices"]
-            if d["counted"] and d["domain"] == domain and d["energy_j"] is not None
-            if not _is_model(d)
-        ]
-        if chosen:
-            total = sum(d["energy_j"] for d in chosen)
-            count = f" x{len(chosen)}" if len(chosen) > 1 else ""
-            parts.append(f"{label}{count} {energy(total, digits)}")
-    return ",  ".join(parts) if len(parts) > 1 else ""
-
-
-def _share(run: Document) -> list[str]:
-    lines = []
-    if run["above_idle_j"] is not None:
-        lines.append(_row("Above idle", energy(run["above_idle_j"], 2)))
-    if run["headline"] == "job_share" and run["job_share_j"] is not None:
-        value, low, high = run["job_share_j"], run["job_share_low_j"], run["job_share_high_j"]
-        bounds = energy_range(low, high, beside_j=value)
-        lines.append(_row("Your share", energy(value, 2), f"{bounds}; {_busy(run)}"))
-        if _gpu_use_unknown(run):
-            lines += _wrapped(
-                "", "which processes used the GPU is unknown: its energy counts as yours"
-            )
-        if run["above_idle_j"] is None:
-            lines += _wrapped("", "idle power unknown: `frugalwatch calibrate --idle` narrows this")
-    return lines
-
-
-def _busy(run: Document) -> str:
-    return f"{percent(run['busy_share'])} of busy CPU time"
-
-
-def _gpu_use_unknown(run: Document) -> bool:
-    return any(
-        d["counted"] and d["domain"] == "gpu" and d["job_share_j"] is None and d["energy_j"]
-        for d in run["devices"]
-    )
-
-
-def _beside(run: Document) -> list[str]:
-    value, low, high = run["estimated_j"], run["estimated_low_j"], run["estimated_high_j"]
-    bounds = energy_range(low, high, beside_j=value)
-    how = f"{bounds}, modelled ({_modelled_names(run)})"
-    return [_row("and beside", about(energy(value, 2)), how)]
-
-
-def _modelled_names(run: Document) -> str:
-    names = {d["domain"].upper() for d in run["devices"] if d["counted"] and _is_model(d)}
-    return ", ".join(sorted(names))
-
-
-def _modelled(run: Document) -> list[str]:
-    value, low, high = run["estimated_j"], run["estimated_low_j"], run["estimated_high_j"]
-    bounds = energy_range(low, high, beside_j=value)
-    lines = [
-        _row("Energy", about(energy(value, 2)), f"likely {bounds}"),
-        _row("", "modelled from CPU time: do not report it as measured"),
-    ]
-    sources = [d["source"] for d in run["devices"] if d["counted"] and _is_model(d)]
-    lines += [line for source in sources for line in _wrapped("", source)]
-    share = run["estimated_job_share_j"]
-    if run["headline"] == "job_share" and share is not None:
-        low, high = run["estimated_job_share_low_j"], run["estimated_job_share_high_j"]
-        bounds = energy_range(low, high, beside_j=share)
-        lines.append(_row("Your share", about(energy(share, 2)), f"{bounds}; {_busy(run)}"))
-    elif run["estimated_above_idle_j"] is not None:
-        lines.append(_row("Above idle", about(energy(run["estimated_above_idle_j"], 2))))
-    return lines
-
-
 def _carbon(run: Document) -> list[str]:
     carbon = run["carbon"]
     factor = f"{significant(carbon['g_per_kwh'], 3)} g/kWh"
@@ -245,26 +140,24 @@ def _carbon(run: Document) -> list[str]:
         place = f"{carbon['zone']} {carbon['year']}, {kind}"
     pue = "" if carbon["pue"] == 1 else f", PUE {carbon['pue']:g}"
     if run["co2e_g"] is None:
-        return [_row("Carbon", "unknown", f"{factor}, {place}{pue}")]
-    lines = [
-        _row("Carbon", f"{_marked(run, grams(run['co2e_g']))} CO2e", f"{factor}, {place}{pue}")
-    ]
+        return [row("Carbon", "unknown", f"{factor}, {place}{pue}")]
+    lines = [row("Carbon", f"{_marked(run, grams(run['co2e_g']))} CO2e", f"{factor}, {place}{pue}")]
     if carbon["assumed"]:
         bounds = grams_range(run["co2e_low_g"], run["co2e_high_g"], beside_g=run["co2e_g"])
-        lines.append(_row("", f"no zone is set: {bounds} over the world's grids;"))
-        lines.append(_row("", "name yours with --zone FR or in the configuration"))
+        lines.append(row("", f"no zone is set: {bounds} over the world's grids;"))
+        lines.append(row("", "name yours with --zone FR or in the configuration"))
     return lines
 
 
 def _embodied(found: Mapping[str, Any]) -> list[str]:
     if found["co2e_g"] is None:
-        return _wrapped("Hardware", f"making it is not counted: {found['problem']}")
+        return wrapped("Hardware", f"making it is not counted: {found['problem']}")
     value = found["co2e_g"]
     bounds = grams_range(found["co2e_low_g"], found["co2e_high_g"], beside_g=value)
     part = "" if found["share"] == 1 else f" ({significant(found['share'] * 100, 3)} % of it)"
     return [
-        _row("Hardware", f"{about(grams(value))} CO2e", f"{bounds}, not in the line above:"),
-        *_wrapped("", f"making {found['hardware']}{part}, spread over its life"),
+        row("Hardware", f"{about(grams(value))} CO2e", f"{bounds}, not in the line above:"),
+        *wrapped("", f"making {found['hardware']}{part}, spread over its life"),
     ]
 
 
@@ -279,7 +172,7 @@ def _steps(run: Document) -> list[str]:
         if steps[key] is not None:
             text += f", {mark}{significant(steps[key], 2)} J each"
             break
-    return [_row("Steps", text)]
+    return [row("Steps", text)]
 
 
 def _comparison(run: Document) -> list[str]:
@@ -300,17 +193,22 @@ def _comparison(run: Document) -> list[str]:
     else:
         span = f"{significant(found['low'], 3)} to {significant(found['high'], 3)}"
         text = f"{ratio} x the {what} of {others} ({span})"
-    return ["", *_wrapped("Compared", text)]
+    return ["", *wrapped("Compared", text)]
 
 
 def _warnings(run: Document) -> list[str]:
     lines: list[str] = []
-    told = [e for e in run["events"] if e["kind"] in _TOLD]
+    told = [e for e in run["events"] if e["kind"] in _TOLD and not _made_good(e)]
     for event in told[:4]:
-        lines += _wrapped("warning", _event_text(event))
+        lines += wrapped("warning", _event_text(event))
     if len(told) > 4:
-        lines.append(_row("", f"and {len(told) - 4} more: frugalwatch show {run['number']}"))
+        lines.append(row("", f"and {len(told) - 4} more: frugalwatch show {run['number']}"))
     return ["", *lines] if lines else []
+
+
+def _made_good(event: Mapping[str, Any]) -> bool:
+    """A look that failed where the next one lost nothing, since a counter had gone on."""
+    return event["kind"] == "gap" and not event["energy_missing"]
 
 
 def _event_text(event: Mapping[str, Any]) -> str:
@@ -334,10 +232,6 @@ def _has_sensor(run: Document) -> bool:
     return any(d["origin"] in ("measured", "derived") for d in run["devices"])
 
 
-def _is_model(device: Mapping[str, Any]) -> bool:
-    return bool(device["origin"] == "estimated")
-
-
 def _not_counted(run: Document) -> str:
     left_out = ["network"]
     if run["carbon"]["pue"] == 1:
@@ -348,27 +242,7 @@ def _not_counted(run: Document) -> str:
 
 
 def _has_estimates(run: Document) -> bool:
-    return any(_is_model(d) and d["counted"] for d in run["devices"])
-
-
-def _row(label: str, *cells: str) -> str:
-    first, *rest = cells
-    text = f"  {label:<{_LABEL}}{first:<18}" if rest else f"  {label:<{_LABEL}}{first}"
-    return text + "  ".join(rest)
-
-
-def _wrapped(label: str, text: str) -> list[str]:
-    """A row whose text goes on below itself where it is too long."""
-    width = _WIDTH - _LABEL - 2
-    lines, line = [], ""
-    for word in text.split():
-        if line and len(line) + 1 + len(word) > width:
-            lines.append(line)
-            line = word
-        else:
-            line = f"{line} {word}" if line else word
-    lines.append(line)
-    return [_row(label if i == 0 else "", part) for i, part in enumerate(lines)]
+    return any(is_model(d) and d["counted"] for d in run["devices"])
 
 
 def _plain(value: float | None, divide: float = 1.0) -> str | None:
