@@ -126,15 +126,17 @@ class Unwrapper:
         return Step(delta_uj, since_ns=since_ns)
 
     def state(self) -> tuple[int, ...]:
-        """The last look and the figures so far; empty before the first look."""
+        """The last look, the figures so far and recent powers (mW); empty before the first look."""
         if self._last_uj is None:
             return ()
-        return (self._last_uj, self._last_ns, self.energy_uj, self.hidden_uj)
+        recent_mw = (round(power_w * 1e3) for power_w in self._recent_w)
+        return (self._last_uj, self._last_ns, self.energy_uj, self.hidden_uj, *recent_mw)
 
     def resume(self, state: tuple[int, ...]) -> None:
         """Go on from a predecessor's `state()`: its last look is taken for the one before."""
         if state:
-            self._last_uj, self._last_ns, self.energy_uj, self.hidden_uj = state
+            self._last_uj, self._last_ns, self.energy_uj, self.hidden_uj, *recent_mw = state
+            self._recent_w.extend(power_mw / 1e3 for power_mw in recent_mw)
 
     def _ceiling_w(self) -> float:
         """The power that rule 3 reckons with while nothing was seen."""

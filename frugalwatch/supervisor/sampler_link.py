@@ -13,7 +13,10 @@ from typing import NamedTuple
 from frugalwatch.sampler.context import RunContext
 from frugalwatch.sampler.process import become_sampler
 
-_RESTARTS = 8
+# A sampler that dies at once every time is given up after this many; one that lived for a while
+# (the kernel took memory back, somebody killed it) is replaced without end.
+_QUICK_DEATHS = 8
+_QUICK_S = 0.5
 _BACKOFF_S = (0.0, 0.1, 0.5, 2.0)
 
 
@@ -36,11 +39,14 @@ class SamplerLink:
         self._control = -1
         self._result = -1
         self._deaths = 0
+        self._quick_deaths = 0
+        self._started_at = 0.0
         self._restart_at = 0.0
         self.pid: int | None = None
 
     def start(self) -> None:
-        """Fork a sampler. On failure (no memory, process limit) the job goes on without one."""
+        """Fork a sampler. On failure (no memory, process limit) it is tried again later."""
+        self._started_at = time.monotonic()
         try:
             control_read, self._control = os.pipe()
         except OSError:
@@ -79,13 +85,15 @@ class SamplerLink:
     def _plan_restart(self) -> None:
         self.pid = None
         self._deaths += 1
-        pause = _BACKOFF_S[min(self._deaths - 1, len(_BACKOFF_S) - 1)]
-        self._restart_at = time.monotonic() + pause
+        now = time.monotonic()
+        self._quick_deaths = self._quick_deaths + 1 if now - self._started_at < _QUICK_S else 1
+        pause = _BACKOFF_S[min(self._quick_deaths - 1, len(_BACKOFF_S) - 1)]
+        self._restart_at = now + pause
 
     @property
     def restart_in_s(self) -> float | None:
         """Seconds until a replacement is due; None if none is."""
-        if self.pid is not None or self._deaths > _RESTARTS:
+        if self.pid is not None or self._quick_deaths > _QUICK_DEATHS:
             return None
         return max(0.0, self._restart_at - time.monotonic())
 
