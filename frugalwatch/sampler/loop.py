@@ -70,6 +70,7 @@ class Sampler:
             now = time.monotonic_ns()
             if now >= next_poll:
                 self._panel.poll()
+                self._panel.save()  # a replacement must not have to guess at wraps in between
                 next_poll = now + poll_ns
             if now >= next_tick:
                 self._tick()
