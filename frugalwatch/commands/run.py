@@ -86,6 +86,7 @@ def command(  # noqa: PLR0917 - click passes every option by its name
 
     from frugalwatch.ledger.paths import ledger_path
     from frugalwatch.supervisor.environment import caller_environment
+    from frugalwatch.supervisor.sampler_link import see_off
     from frugalwatch.supervisor.supervise import Request, supervise
 
     warnings = tuple(f"configuration: {problem}" for problem in loaded.problems)
@@ -117,6 +118,7 @@ def command(  # noqa: PLR0917 - click passes every option by its name
     except Exception as error:  # noqa: BLE001 - the job has run, and its status is still owed
         measured = False
         os.write(2, f"frugalwatch: no summary: {error!r}\n".encode(errors="replace"))
+    see_off(outcome.sampler_pid)
     if strict and outcome.end is not None and not measured:
         return _STRICT_FAILURE
     return outcome.exit_code

@@ -62,12 +62,16 @@ class Request(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What is left when the job is over: its status, and the sampler's answer if there was one."""
+    """What is left when the job is over: its status, and the sampler's answer if there was one.
+
+    `sampler_pid`: the sampler that answered and is closing the ledger, see `see_off`.
+    """
 
     exit_code: int
     end: JobEnd | None
     answer: dict[str, object] | None
     message: str = ""
+    sampler_pid: int | None = None
 
 
 class _Prepared(NamedTuple):
@@ -169,7 +173,7 @@ def _watch(request: Request, prepared: _Prepared, job: StartedJob, watches: list
     watches.append(watch)
     end = watch.until_the_end()
     answer = link.finish(end, patience_s=PATIENCE_S, interrupted=_Impatience())
-    return Outcome(end.exit_code, end, answer)
+    return Outcome(end.exit_code, end, answer, sampler_pid=link.pid if answer else None)
 
 
 class _Impatience:

@@ -13,6 +13,7 @@ from frugalwatch.supervisor.sampler_link import JobEnd, SamplerLink
 from frugalwatch.supervisor.signals import ENDING, WATCHED, forward, reached_job_already
 
 _IDLE_S = 3600.0
+_MOST_NAMES = 5
 _DESCENDANTS_S = 0.2  # how often to look for descendants, which may not be ours to reap
 
 
@@ -86,11 +87,11 @@ class Watch:
                 self.status = status
                 self._ended_mono_ns = time.monotonic_ns()
 
-    def _left_behind(self) -> tuple[int, int]:
+    def _left_behind(self) -> tuple[frozenset[int], int]:
         """Descendants that are still alive and the CPU micro-seconds they have used."""
         own = frozenset({self._link.pid} if self._link.pid else ())
         use = tree_use(os.getpid(), leave_out=own)
-        return len(use.pids), use.cpu_us
+        return use.pids, use.cpu_us
 
     def _end(self) -> JobEnd:
         self._reap()
@@ -103,7 +104,8 @@ class Watch:
         if grouped_us:  # zero means that joining the group failed
             cpu_us, method = grouped_us, "cgroup"
         number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
-        return JobEnd(ended, exit_code(status), number, cpu_us, method, left)
+        names = _names(left) if left else ()
+        return JobEnd(ended, exit_code(status), number, cpu_us, method, len(left), names)
 
 
 def exit_code(status: int) -> int:
@@ -134,3 +136,18 @@ def _is_ours(pid: int) -> bool:
             return file.read().strip() in OUR_NAMES
     except OSError:
         return False
+
+
+def _names(pids: frozenset[int]) -> tuple[str, ...]:
+    """What the processes are called, each name once; the few first of many."""
+    import psutil  # 30 ms that only a run which leaves something behind has to spend
+
+    found: list[str] = []
+    for pid in sorted(pids):
+        try:
+            name = psutil.Process(pid).name()
+        except psutil.Error:
+            continue
+        if name not in found:
+            found.append(name)
+    return tuple(found[:_MOST_NAMES])
