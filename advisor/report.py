@@ -39,7 +39,7 @@ def _head(document: Document, style: Style) -> str:
         lines += _wrapped("Compared in joules of this machine's energy counters")
     if document["resolution"] is not None:
         lines += _wrapped(
-            f"Resolution ±{document['resolution'] * 100:.1f} %: the program against itself"
+            f"Resolution {_resolution(document['resolution'])}: the program against itself"
         )
     for name, baseline in zip(("Baseline", "        "), document["baselines"], strict=False):
         figures = [_seconds(baseline["cpu_s"], "CPU-s"), _seconds(baseline["wall_s"], "s")]
@@ -146,6 +146,10 @@ def _wrapped(text: str) -> list[str]:
     return textwrap.wrap(text, _WIDTH, initial_indent="  ", subsequent_indent="  ")
 
 
+def _resolution(value: float) -> str:
+    return f"±{value * 100:.1f} %" if value < 1 else "worse than ±100 %"
+
+
 def _change(ratio: Document | None) -> str:
     """`-48 % (-50..-46)`."""
     if ratio is None:
@@ -200,7 +204,7 @@ def verification_report(document: Document, style: Style) -> str:
         f"   {document['rounds']} rounds, time {_percent(document['wall_ratio'])}",
     ]
     if document["resolution"] is not None:
-        lines.append(f"  Resolution ±{document['resolution'] * 100:.1f} %")
+        lines.append(f"  Resolution {_resolution(document['resolution'])}")
     lines.append(f"  Output     {document['quality']['finding']}")
     lines += [line for note in document["notes"] for line in _wrapped(f"note: {note}")]
     return "\n".join(lines)

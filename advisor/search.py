@@ -85,12 +85,15 @@ class Search:
     def screen(self, entrants: Sequence[Variant], figure: Figure) -> list[Variant]:
         """The entrants that are worth confirming, best first: at most three.
 
-        A variant that fails once is out. Each pass of three rounds keeps the better half.
+        A variant that fails once is out. Each pass of three rounds keeps the better half; two
+        rounds show what is hopeless where there are three or fewer.
         """
         left = list(entrants)
         begun = 0
         while left and not self.interrupted and not self.unreliable:
-            rounds = self._affordable(left, SCREENING_ROUNDS, _SCREENING_SHARE)
+            # Where there is nothing to halve, the time is better spent on confirming.
+            wanted = SCREENING_ROUNDS if len(left) > FINALISTS else SCREENING_ROUNDS - 1
+            rounds = self._affordable(left, wanted, _SCREENING_SHARE)
             for number in range(begun, begun + rounds):
                 self._round("screening", number, left)
                 left = [v for v in left if self._works(v)]

@@ -81,6 +81,6 @@ class Progress:
 def noisy_neighbours() -> str:
     """The load of the machine if others use much of it; empty if not."""
     load = os.getloadavg()[0]
-    if load > 1.5 * usable_cpus():
+    if load > 1.25 * usable_cpus():
         return f"other programs were busy meanwhile (load {load:.1f} on {usable_cpus()} CPUs)"
     return ""

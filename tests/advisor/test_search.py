@@ -1,0 +1,107 @@
+"""Screening, halving, confirmation, budgets: on a scripted workload with known answers."""
+
+from __future__ import annotations
+
+import pytest
+
+from advisor.search import FINALISTS, Plan, by_promise, combinations
+from advisor.trials import AGAIN, BASE, Trial, cpu_s
+from tests.advisor.kit import ScriptedReplays, search, variant
+
+
+def test_halving_keeps_the_best_and_spends_less_on_the_rest() -> None:
+    factors = {f"v{i}": 0.5 + 0.1 * i for i in range(10)}
+    replays = ScriptedReplays(factors)
+    hunt = search(replays)
+    hunt.look()
+    finalists = hunt.screen([variant(name) for name in factors], cpu_s)
+    assert [v.name for v in finalists] == ["v0", "v1", "v2"]
+    assert len(finalists) == FINALISTS
+    assert len(hunt.trials.of("v9")) < len(hunt.trials.of("v0"))
+
+
+def test_a_variant_that_fails_is_run_no_more() -> None:
+    replays = ScriptedReplays({"good": 0.5, "bad": 0.1})
+    replays.states["bad"] = "failed"
+    hunt = search(replays)
+    hunt.look()
+    assert [v.name for v in hunt.screen([variant("bad"), variant("good")], cpu_s)] == ["good"]
+    assert len(hunt.trials.of("bad")) == 1
+
+
+def test_a_replay_that_could_not_be_measured_is_a_gap_and_not_a_failure() -> None:
+    replays = ScriptedReplays({"blind": 0.5})
+    replays.states["blind"] = "unmeasured"
+    hunt = search(replays, Plan(1000, rounds=3))
+    hunt.look()
+    hunt.confirm([variant("blind")])
+    assert len(hunt.trials.of("blind", "confirmation")) == 3
+    assert hunt.trials.pairs("blind", [BASE.name], cpu_s, "confirmation") == []
+
+
+def test_each_round_has_every_variant_once_and_the_program_twice_in_changing_order() -> None:
+    hunt = search(ScriptedReplays({"a": 0.5, "b": 0.6}), Plan(1000, rounds=6))
+    hunt.look()
+    hunt.confirm([variant("a"), variant("b")])
+    orders = []
+    for number in range(6):
+        names = [
+            t.variant for t in hunt.trials.all if (t.stage, t.round) == ("confirmation", number)
+        ]
+        assert sorted(names) == sorted(["a", "b", BASE.name, AGAIN.name])
+        orders.append(tuple(names))
+    assert len(set(orders)) > 1
+
+
+def test_confirmation_sees_nothing_of_the_screening() -> None:
+    hunt = search(ScriptedReplays({"a": 0.5}), Plan(1000, rounds=4))
+    hunt.look()
+    hunt.screen([variant("a")], cpu_s)
+    hunt.confirm([variant("a")])
+    assert len(hunt.trials.pairs("a", [BASE.name], cpu_s, "confirmation")) == 4
+    assert len(hunt.trials.pairs("a", [BASE.name], cpu_s, "screening")) == 2
+
+
+def test_time_budget_ends_the_confirmation_but_not_below_three_rounds() -> None:
+    hunt = search(ScriptedReplays({"a": 0.5}), Plan(time_budget_s=10))
+    hunt.look()
+    hunt.confirm([variant("a")])
+    assert 3 <= hunt.trials.rounds("confirmation") < 8
+    assert hunt.out_of_time
+
+
+def test_too_little_time_confirms_the_best_only() -> None:
+    hunt = search(ScriptedReplays({"a": 0.5, "b": 0.6, "c": 0.7}), Plan(time_budget_s=10))
+    hunt.look()
+    hunt.confirm([variant("a"), variant("b"), variant("c")])
+    assert hunt.trials.of("a", "confirmation")
+    assert not hunt.trials.of("c", "confirmation")
+
+
+def test_interrupt_keeps_what_is_finished_and_records_each_trial() -> None:
+    replays = ScriptedReplays({"a": 0.5})
+    replays.interrupt_at = 15
+    kept: list[Trial] = []
+    hunt = search(replays, Plan(1000, rounds=8), kept.append)
+    hunt.look()
+    hunt.confirm([variant("a")])
+    assert hunt.interrupted
+    assert len(kept) == 14
+    assert hunt.trials.rounds("confirmation") >= 4
+
+
+def test_interrupt_of_the_first_look_is_passed_on() -> None:
+    replays = ScriptedReplays({})
+    replays.interrupt_at = 1
+    with pytest.raises(KeyboardInterrupt):
+        search(replays).look()
+
+
+def test_best_of_each_technique_is_stacked_and_measured_second() -> None:
+    a, b, other = variant("a", "x", "cpu"), variant("b", "y"), variant("c", "x")
+    stacked = combinations([a, other, b])
+    assert [v.name for v in stacked] == ["a + b"]
+    assert stacked[0].change.set == {"a": "1", "b": "1"}
+    assert stacked[0].claim == "cpu"  # one part of it claims no more
+    assert [v.name for v in by_promise([a, other, b])] == ["a", "a + b", "c", "b"]
+    assert combinations([a, other]) == []
