@@ -101,6 +101,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         click.echo(str(problem), err=True)
         return problem.exit_code
+    except OSError as problem:
+        if "--debug" in argv[:1]:
+            raise
+        where = f": {problem.filename}" if problem.filename else " (stdout?)"
+        click.echo(f"error: {problem.strerror or problem}{where}", err=True)
+        return 1
     except Exception as problem:  # the outermost edge: a person sees no traceback
         if "--debug" in argv[:1]:
             raise
@@ -126,7 +132,7 @@ def _unexpected(problem: Exception, argv: Sequence[str]) -> str:
     if type(problem).__module__ == "sqlite3":
         return (
             f"error: the ledger could not be read: {problem}\n"
-            "hint: `frugalwatch config show ledger` names it; frugalwatch doctor looks at it"
+            "hint: `frugalwatch config show` names it; frugalwatch doctor looks at it"
         )
     command = next((word for word in argv if not word.startswith("-")), "")
     return (

@@ -105,11 +105,20 @@ def embodied(settings: Settings, duration_s: float) -> Embodied | None:
             )
             for n, row in counted
         ),
-        what=" + ".join(f"{n:g} {row.unit} {row.name}" for n, row in counted),
+        what=" + ".join(_said(n, row) for n, row in counted),
         share=settings.embodied_share,
         attribution=tuple(dict.fromkeys(attribution[row.source] for _, row in counted)),
         unbounded=any(row.low_kg is None or row.high_kg is None for _, row in counted),
     )
+
+
+def _said(number: float, row: EmbodiedRow) -> str:
+    """`1 rack server (default)`, `8 GPUs NVIDIA T4`: the unit only where the name lacks it."""
+    if row.unit.lower() in row.name.lower():
+        return f"{number:g} x {row.name}" if number != 1 else f"1 {row.name}"
+    counted = row.unit in ("GPU", "CPU", "server", "board", "computer", "drive", "module", "part")
+    plural = "s" if number != 1 and counted else ""
+    return f"{number:g} {row.unit}{plural} {row.name}"
 
 
 def amortised_g(kg: float, lifetime_y: float, share_s: float) -> float:

@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from frugalwatch.commands.run_argument import NamesRuns
 from frugalwatch.config.load import load
 from frugalwatch.config.settings import Settings
+from frugalwatch.errors import LedgerError, NotFoundError
+
+if TYPE_CHECKING:
+    from sqlite_utils.db import Database
+
+    from frugalwatch.ledger.queries import RunRow
 
 
 @click.command(cls=NamesRuns)
@@ -31,17 +37,23 @@ def command(run: str, as_json: bool, ledger: str | None) -> None:
     RUN is a number, the beginning of a run's key, `last`, or -1, -2, ... from the last one back.
     A run that goes on is shown as far as it is recorded.
     """
+    from frugalwatch.ledger.connection import trouble
     from frugalwatch.ledger.current import open_current
     from frugalwatch.ledger.database import database
     from frugalwatch.ledger.paths import ledger_path, locate
-    from frugalwatch.ledger.queries import find_run, stored_result
+    from frugalwatch.ledger.queries import stored_result
 
     loaded = load({"ledger": ledger}, cwd=os.getcwd(), environ=os.environ)
     location = locate(ledger_path(loaded.settings, os.environ), os.environ)
-    connection = open_current(location, os.environ, notify=_warn)
+    try:
+        connection = open_current(location, os.environ, notify=_warn)
+    except LedgerError as error:
+        if trouble(error) == "missing":
+            raise _nothing_yet(location.ledger) from error
+        raise
     try:
         ledger_rows = database(connection)
-        row = find_run(ledger_rows, run)
+        row = _find(ledger_rows, run, location.ledger)
         # Any: the run object is JSON, described in docs/reference/run-object.md.
         document: dict[str, Any] | None = stored_result(ledger_rows, row.number)
         if document is None:
@@ -58,6 +70,21 @@ def command(run: str, as_json: bool, ledger: str | None) -> None:
 
     style = choose_style(os.environ, is_terminal=stdout_is_terminal())
     click.echo(full_text(document, style))
+
+
+def _find(rows: Database, run: str, path: str) -> RunRow:
+    from frugalwatch.ledger.queries import find_run, list_runs
+
+    try:
+        return find_run(rows, run)
+    except NotFoundError:
+        if not list_runs(rows, limit=1):
+            raise _nothing_yet(path) from None
+        raise
+
+
+def _nothing_yet(path: str) -> NotFoundError:
+    return NotFoundError(f"no runs yet in {path}", hint="frugalwatch run -- COMMAND records one")
 
 
 def _warn(kind: str, message: str) -> None:

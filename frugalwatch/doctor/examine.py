@@ -143,20 +143,23 @@ def _ledger_check(loaded: Loaded, environ: Mapping[str, str]) -> Check:
         finally:
             connection.close()
     except (FrugalWatchError, sqlite3.Error) as problem:
-        hint = problem.hint if isinstance(problem, FrugalWatchError) else ""
-        return Check("ledger", False, str(problem).split("\n", 1)[0], hint)
+        if isinstance(problem, FrugalWatchError):
+            return Check("ledger", False, problem.message, problem.hint)
+        return Check("ledger", False, f"{where}: {problem}", "frugalwatch runs")
     if not os.access(place.ledger, os.W_OK):
         return Check("ledger", False, f"{where} cannot be written", f"chmod u+w {place.ledger}")
     going = f", {open_runs} going on or never settled" if open_runs else ""
-    return Check("ledger", True, f"{where}: {runs} runs{going}")
+    count = "1 run" if runs == 1 else f"{runs} runs"
+    return Check("ledger", True, f"{where}: {count}{going}")
 
 
 def _configuration_check(loaded: Loaded) -> Check:
     if loaded.problems:
+        count = "1 problem" if len(loaded.problems) == 1 else f"{len(loaded.problems)} problems"
         return Check(
             "configuration",
             False,
-            f"{len(loaded.problems)} problems, the first: {loaded.problems[0]}",
+            f"{count}, the first: {loaded.problems[0]}",
             "frugalwatch config check",
         )
     files = [file.name for file in loaded.files if file.table is not None]

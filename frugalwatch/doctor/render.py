@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import textwrap
 
+from collectors.base import Device
 from frugalwatch.doctor.examine import Examination, SourceFound
 from frugalwatch.report.style import Style
 
 _WIDTH = 78
+_NAME = 11
+_TEXT = 2 + _NAME + 8
+_UNVERIFIED = "unverified on hardware"
 
 
 def as_text(examination: Examination, style: Style, *, whole: bool) -> str:
@@ -54,28 +58,46 @@ def _verdict(examination: Examination) -> str:
 
 
 def _source(source: SourceFound, style: Style) -> list[str]:
-    lines: list[str] = []
     status = "off" if source.off else "yes" if source.devices else "no"
     if source.devices and source.reason:
         status = "in part"
-    head = f"  {source.name:<10}{status:<8}"
+    head = f"  {source.name:<{_NAME}}{status:<8}"
+    lines: list[str] = []
     if source.devices:
-        lines.append(f"{head}{len(source.devices)} device{'s' if len(source.devices) > 1 else ''}")
+        count = f"{len(source.devices)} device{'s' if len(source.devices) > 1 else ''}"
+        simulated = "" if source.verified else f"; {_UNVERIFIED}, only on simulated"
+        lines.append(f"{head}{count}{simulated}")
         for device in source.devices:
-            inside = f", part of {device.part_of}" if device.part_of else ""
-            tick = f", new value every {device.tick_s:g} s" if device.tick_s else ""
-            text = f"{device.key}: {device.name}; {device.origin}, {device.boundary}{inside}{tick}"
-            lines += _wrapped(f"            {text}", 14)
-            for extra in (device.source, device.note):
-                if extra and extra != device.name:
-                    lines += [style.dim(x) for x in _wrapped(f"              {extra}", 14)]
-    if source.reason:
-        lines += _wrapped(f"{head if not source.devices else ' ' * 12}{source.reason}", 20)
+            lines += _device(device, style, noted=not source.verified)
+        if source.reason:
+            lines += _wrapped(f"{' ' * _TEXT}not all: {source.reason}", _TEXT + 2)
+    else:
+        lines += _wrapped(f"{head}{source.reason}", _TEXT)
     if source.remedy:
-        lines += _wrapped(f"            hint: {source.remedy}", 18)
-    if not source.verified and source.devices:
-        lines.append("            unverified on hardware: ran on simulated devices only")
+        lines += _wrapped(f"{' ' * _TEXT}hint: {source.remedy}", _TEXT + 6)
     return lines
+
+
+def _device(device: Device, style: Style, *, noted: bool) -> list[str]:
+    """Its key and how it is known; what else there is to say of it stands below, dimmed."""
+    facts: list[str] = [device.origin, device.boundary]
+    if device.part_of:
+        facts.append(f"part of {device.part_of}")
+    if device.tick_s:
+        facts.append(f"new value every {_seconds(device.tick_s)}")
+    lines = _wrapped(f"    {device.key}: {', '.join(facts)}", 6)
+    notes = [n for n in device.note.split("; ") if n and not (noted and n == _UNVERIFIED)]
+    words = device.name.lower().split()
+    name = [] if all(word in device.key.lower() for word in words) else [device.name]
+    source = [] if device.source in (device.name, "intel-rapl") else [device.source]
+    said = "; ".join([*name, *source, *notes])
+    if said:
+        lines += [style.dim(line) for line in _wrapped(f"      {said}", 6)]
+    return lines
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds * 1000:g} ms" if seconds < 1 else f"{seconds:g} s"
 
 
 def _wrapped(text: str, indent: int) -> list[str]:

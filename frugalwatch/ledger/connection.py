@@ -124,7 +124,7 @@ def explain(error: BaseException, path: str) -> LedgerError:
     """The error that a command prints for a failure with the ledger at `path`."""
     kind = trouble(error)
     hints: dict[Trouble, str] = {
-        "full": "make room on that disk, or name another file: frugalwatch config show",
+        "full": "make room on that disk; --ledger FILE names another; frugalwatch config show",
         "locked": "wait for the other program, or see who it is: fuser -v " + path,
         "missing": "frugalwatch run -- COMMAND makes it",
         "corrupt": f"keep a copy, then try: sqlite3 {path} .recover",
@@ -132,7 +132,7 @@ def explain(error: BaseException, path: str) -> LedgerError:
     return LedgerError(
         f"the ledger {path} cannot be used: {_WORDS[kind]}",
         why=str(error),
-        hint=hints.get(kind, "name another file: frugalwatch config show"),
+        hint=hints.get(kind, "--ledger FILE names another; frugalwatch config show"),
     )
 
 

@@ -43,7 +43,7 @@ def refuse_other(conn: sqlite3.Connection, path: str) -> int:
         raise LedgerError(
             f"{path} is another program's database",
             why="it has tables, and none of them were made by FrugalWatch",
-            hint="name another file: frugalwatch config show",
+            hint="--ledger FILE names another; frugalwatch config show",
         )
     newest = newest_version()
     if version > newest:

@@ -29,7 +29,7 @@ def test_share_and_count_multiply():
     one = embodied(Settings(embodied="gpu-t4"), 3600.0)
     several = embodied(Settings(embodied="8*gpu-t4", embodied_share=0.25), 3600.0)
     assert several.co2e_g == pytest.approx(2 * one.co2e_g)
-    assert several.what == "8 GPU NVIDIA T4"
+    assert several.what == "8 GPUs NVIDIA T4"
 
 
 def test_a_server_and_its_gpus_add_up():
