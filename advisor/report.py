@@ -54,18 +54,18 @@ def _table(document: Document, style: Style) -> str:
     if not rows:
         return "\n".join(_wrapped(_nothing(document)))
     unit = "Energy" if document["unit"] == "energy_j" else "CPU time"
-    lines = [style.bold(f" #  {'Change':<24}{unit:<22}{'Time':<9}{'Output':<14}Saves")]
+    lines = [style.bold(f" #  {'Change':<22}{unit:<20}{'Time':<8}{'Output':<13}Saves")]
     for row in rows:
         mark = "=" if row["technique"] == "combination" else " "
-        name = _cut(row["name"], 23)
+        name = _cut(row["name"], 21)
         saved = row["saved_per_run"]["value"] if row["saved_per_run"] else None
         lines.append(
-            f"{mark}{row['number']}  {name:<24}{_change(row['ratio']):<22}"
-            f"{_percent(row['wall_ratio']):<9}{row['quality']['finding']:<14}"
+            f"{mark}{row['number']}  {name:<22}{_change(row['ratio']):<20}"
+            f"{_percent(row['wall_ratio']):<8}{row['quality']['finding']:<13}"
             f"{_saved(saved, document['unit'])}"
         )
         if row["versus_one_thread"] is not None:
-            lines.append(f"    {'  against one thread':<24}{_change(row['versus_one_thread'])}")
+            lines.append(f"    {'  against one thread':<22}{_change(row['versus_one_thread'])}")
     if any(row["technique"] == "combination" for row in rows):
         lines.append("  = several at once, measured and not added up")
     lines.append("")
@@ -105,17 +105,16 @@ def _rejected(document: Document, style: Style) -> str:
         text = f"{row['verdict']}: {row['reason']}"
         lines += _row(mark, row["name"], _change(row["ratio"]), text)
     for row in document["not_tried"]:
-        lines += _row("-", row["technique"], "not tried", row["reason"])
+        lines += _row("-", row["technique"], "", row["reason"])
     return "\n".join([style.bold(" Not recommended"), *lines]) if lines else ""
 
 
 def _row(mark: str, name: str, figure: str, text: str) -> list[str]:
-    first = f" {mark}  {_cut(name, 23):<24}{figure:<22}"
-    wrapped = textwrap.wrap(text, _WIDTH - 28) or [""]
-    if figure == "not tried" or not figure.strip("- "):
-        wrapped = textwrap.wrap(text, _WIDTH - 28) or [""]
-        return [f" {mark}  {_cut(name, 23):<24}{wrapped[0]}", *(" " * 28 + w for w in wrapped[1:])]
-    return [first.rstrip(), *(" " * 28 + w for w in wrapped)]
+    wrapped = textwrap.wrap(text, _WIDTH - 26)
+    if figure:
+        wrapped = [figure, *wrapped]
+    first = f" {mark}  {_cut(name, 21):<22}{wrapped[0]}"
+    return [first, *(" " * 26 + line for line in wrapped[1:])]
 
 
 def _apply(document: Document, style: Style) -> str:

@@ -124,6 +124,8 @@ class Search:
                 kept.remove(next(v for v in reversed(kept) if v != reference))
                 self.out_of_time = True
         finalists = [*kept, *extra]
+        if not finalists:  # the program against itself alone tells nothing
+            return
         for number in range(wanted):
             left = [v for v in finalists if self._works(v)]
             # The least that an interval needs is measured even where that takes longer.

@@ -102,5 +102,7 @@ def _is_run_name(word: str) -> bool:
     import re
     import shutil
 
-    looks = re.fullmatch(r"last|\d+|\d{8}-\d*-?[0-9a-f]*", word)
+    if word == "last":  # /usr/bin/last exists too, and nobody wants advice on it
+        return True
+    looks = re.fullmatch(r"\d+|\d{8}-\d*-?[0-9a-f]*", word)
     return looks is not None and shutil.which(word) is None

@@ -1,0 +1,78 @@
+"""What counts as the same answer, from real output files."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from advisor.quality import Metric, judge
+from advisor.replay import Replay
+from advisor.techniques.base import AS_WRITTEN
+from advisor.trials import AGAIN, BASE, Trial, Trials
+from tests.advisor.kit import written
+
+
+def replay(folder: Path, text: str) -> Replay:
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    out, err = written(folder, f"{digest[:8]}.out", text), written(folder, "err", "")
+    return Replay("ok", 0, 0, 1.0, 1.0, None, out, digest, err)
+
+
+def trials(folder: Path, **texts: tuple[str, ...]) -> Trials:
+    """Rounds of outputs: base, again and new, each with one text a round."""
+    names = {"base": BASE.name, "again": AGAIN.name, "new": "new"}
+    metric = Metric(r"loss = (\S+)")
+    found = Trials()
+    for key, outputs in texts.items():
+        for number, text in enumerate(outputs):
+            done = replay(folder, text)
+            found.all.append(
+                Trial("confirmation", number, names[key], AS_WRITTEN, done, metric(done))
+            )
+    return found
+
+
+def test_same_bytes_are_identical_and_others_differ(tmp_path: Path) -> None:
+    same = trials(tmp_path, base=("x", "x"), again=("x", "x"), new=("x", "x"))
+    other = trials(tmp_path, base=("x", "x"), again=("x", "x"), new=("x", "y"))
+    assert judge(same, "new", metric=False, tolerance=None).finding == "identical"
+    found = judge(other, "new", metric=False, tolerance=None)
+    assert (found.finding, found.acceptable) == ("differs", False)
+
+
+def test_a_program_that_differs_from_itself_cannot_be_judged_by_its_output(tmp_path: Path) -> None:
+    found = judge(
+        trials(tmp_path, base=("1", "2"), again=("3", "4"), new=("5", "6")),
+        "new",
+        metric=False,
+        tolerance=None,
+    )
+    assert (found.finding, found.acceptable) == ("cannot tell", True)
+
+
+def test_a_program_that_prints_nothing_is_not_called_identical(tmp_path: Path) -> None:
+    silent = trials(tmp_path, base=("",), again=("",), new=("",))
+    assert judge(silent, "new", metric=False, tolerance=None).finding == "cannot tell"
+
+
+def test_metric_is_compared_within_the_round_against_the_limit(tmp_path: Path) -> None:
+    found = trials(
+        tmp_path,
+        base=("loss = 1.0", "loss = 2.0"),
+        again=("loss = 1.0", "loss = 2.0"),
+        new=("loss = 1.1", "loss = 2.1"),
+    )
+    assert judge(found, "new", metric=True, tolerance=0.1).finding == "within limit"
+    assert judge(found, "new", metric=True, tolerance=0.05).finding == "beyond limit"
+    assert judge(found, "new", metric=True, tolerance=None).finding == "beyond limit"
+
+
+def test_without_a_limit_the_metric_may_move_as_far_as_it_does_by_itself(tmp_path: Path) -> None:
+    found = trials(tmp_path, base=("loss = 1.0",), again=("loss = 1.2",), new=("loss = 1.25",))
+    assert judge(found, "new", metric=True, tolerance=None).finding == "within limit"
+
+
+def test_metric_is_the_last_match_and_the_first_number_in_it(tmp_path: Path) -> None:
+    assert Metric("acc.*")(replay(tmp_path, "acc 0.1\nacc: 9.5e-1 done")) == 0.95
+    assert Metric("acc.*")(replay(tmp_path, "nothing")) is None
+    assert Metric(r"acc (\w+)")(replay(tmp_path, "acc none")) is None
