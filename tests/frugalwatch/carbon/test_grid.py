@@ -1,7 +1,5 @@
 """Which factor a run gets, and everything that must be said beside it."""
 
-from dataclasses import replace
-
 import pytest
 
 from frugalwatch.carbon import cloud
@@ -99,7 +97,7 @@ def test_a_zone_finer_than_the_table_falls_back_to_its_country_only_for_its_serv
     assert resolve(fine).zone == "SE"
     assert "no yearly figure for SE-SE3: that of Sweden" in resolve(fine).note
     with pytest.raises(NotFoundError):
-        resolve(replace(fine, live_grid="off"))
+        resolve(fine._replace(live_grid="off"))
 
 
 def test_the_carbon_object_has_the_promised_keys():

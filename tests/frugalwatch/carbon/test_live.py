@@ -189,7 +189,7 @@ def test_a_value_is_kept_for_its_time_in_a_file_of_the_user_only(server, environ
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert TOKEN not in file.read_text()
     # Another zone is another question.
-    assert fetch(replace(settings, zone="NO"), environ).zone == "NO"
+    assert fetch(settings._replace(zone="NO"), environ).zone == "NO"
 
 
 @pytest.mark.parametrize("broken", ["", "[]", "{}", '{"zone": 1}', "[" * 50000, "\0"])
@@ -354,16 +354,16 @@ def test_no_place_no_question():
 def test_a_zone_outside_britain_gets_no_british_value():
     elsewhere = Settings(live_grid="uk-carbon-intensity", zone="FR")
     assert zone_to_ask(elsewhere).reason == "UK Carbon Intensity covers GB, not FR"
-    assert zone_to_ask(replace(elsewhere, zone=None, cloud_region="aws:eu-west-3")).final
-    assert zone_to_ask(replace(elsewhere, zone="uk")) == "GB"
-    assert zone_to_ask(replace(elsewhere, zone=None, cloud_region="aws:eu-west-2")) == "GB"
+    assert zone_to_ask(elsewhere._replace(zone=None, cloud_region="aws:eu-west-3")).final
+    assert zone_to_ask(elsewhere._replace(zone="uk")) == "GB"
+    assert zone_to_ask(elsewhere._replace(zone=None, cloud_region="aws:eu-west-2")) == "GB"
 
 
 def test_the_zone_of_a_question_is_the_tables_code_or_the_services_own():
     ask = Settings(live_grid="electricity-maps")
-    assert zone_to_ask(replace(ask, zone="fra")) == "FR"
-    assert zone_to_ask(replace(ask, zone="SE-SE3")) == "SE-SE3"
-    assert zone_to_ask(replace(ask, cloud_region="aws:eu-west-3")) == "FR"
+    assert zone_to_ask(ask._replace(zone="fra")) == "FR"
+    assert zone_to_ask(ask._replace(zone="SE-SE3")) == "SE-SE3"
+    assert zone_to_ask(ask._replace(cloud_region="aws:eu-west-3")) == "FR"
 
 
 def test_the_factor_of_a_run_weighs_values_by_what_fell_into_them():
