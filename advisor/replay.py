@@ -26,6 +26,8 @@ State: TypeAlias = Literal["ok", "failed", "timeout", "unmeasured"]
 _SANDBOX = sandbox.__file__
 _PR_SET_CHILD_SUBREAPER = 36
 _GRACE_S = 3.0
+# A replay asks no service for the grid's carbon; the command itself sees the user's own value.
+_LIVE_GRID = "FRUGALWATCH_LIVE_GRID"
 _TAIL_BYTES = 2000
 
 
@@ -124,7 +126,7 @@ class Replayer:
             process = subprocess.Popen(
                 self._command(change, base),
                 cwd=workload.cwd,
-                env=dict(workload.environment),
+                env={**workload.environment, _LIVE_GRID: "off"},
                 stdin=source,
                 stdout=output,
                 stderr=errors,
@@ -147,6 +149,10 @@ class Replayer:
 
     def _command(self, change: Change, base: str) -> list[str]:
         isolation = self._isolation
+        own = self._workload.environment.get(_LIVE_GRID)
+        change = Change({_LIVE_GRID: own} if own else {}, () if own else (_LIVE_GRID,)).with_(
+            change
+        )
         order = {
             **change.as_json(),
             "report": f"{base}.launch",

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 _BEGIN = """
 INSERT INTO advice (advice_key, machine_id, state, command, command_hash, cwd, stdin_path, run_id,
                     cpus, seed, started_utc_ns)
-SELECT ?, id, 'running', ?, ?, ?, ?, ?, ?, ?, ? FROM machine WHERE machine_key = ?
+SELECT ?, id, 'running', ?, ?, ?, ?, (SELECT id FROM run WHERE id = ?), ?, ?, ?
+FROM machine WHERE machine_key = ?
 """
 
 _TRIAL = """

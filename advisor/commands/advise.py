@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from advisor.commands.common import checked_metric, replay_options
+from advisor.commands.common import checked_metric, refuse_late_options, replay_options
 from frugalwatch.config.load import load
 
 if TYPE_CHECKING:
@@ -87,6 +87,8 @@ def _workload(command: tuple[str, ...], stdin_file: str | None, settings: Settin
 
     if stdin_file is None:
         refuse_unrepeatable_stdin()
+    if _is_run_name(command[0]):
+        refuse_late_options(command[1:], "the run")
     if len(command) > 1 or not _is_run_name(command[0]):
         return from_command(command, dict(os.environ), stdin_file)
     from frugalwatch.ledger.database import open_database

@@ -56,3 +56,12 @@ def checked_metric(metric: str | None, tolerance: float | None) -> str | None:
     except re.error as error:
         raise click.UsageError(f"--metric is no regular expression: {error}") from error
     return metric
+
+
+def refuse_late_options(words: tuple[str, ...], what: str) -> None:
+    """Raise click.UsageError where an option of ours was typed after the word that it belongs to.
+
+    Everything after the first word is the command's own, so it would be taken for a command.
+    """
+    if words and words[0].startswith("-"):
+        raise click.UsageError(f"options go before {what}: {words[0]} was taken for a command")

@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from advisor.commands.common import checked_metric, replay_options
+from advisor.commands.common import checked_metric, refuse_late_options, replay_options
 from frugalwatch.config.load import load
 
 _EXIT = {"held": 0, "not_held": 3, "cannot_tell": 1}
@@ -64,6 +64,7 @@ def command(  # noqa: PLR0917 - click passes every option by its name
         recommendation = recommended(stored, number)
         words = command[1:] if command[:1] == ("--",) else command
         environment = dict(os.environ)
+        refuse_late_options(words, "the advice")
         if words:
             if stdin_file is None:
                 refuse_unrepeatable_stdin()
