@@ -50,7 +50,8 @@ test: $(DEV_STAMP)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy --strict
 	$(VENV)/bin/lint-imports
-	$(PY) -m pytest -n 2 -m 'not server' $(PYTEST_ARGS)
+	$(PY) -m pytest -n 2 -m 'not server and not alone' $(PYTEST_ARGS)
+	$(PY) -m pytest -m 'alone and not server' $(PYTEST_ARGS)
 
 test-servers: $(DEV_STAMP)
 	@tools/test-servers "$(PY)"

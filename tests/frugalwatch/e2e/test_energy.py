@@ -144,6 +144,7 @@ def wrong(folder: Path) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(180)
 def test_energy_agrees_with_the_truth_whatever_the_source_and_the_load(tmp_path: Path) -> None:
     """Twice at most: on a shared machine a look may come late once."""
