@@ -16,6 +16,7 @@ from frugalwatch.report.run_object import Settled
 
 _LATEST = 40
 _ENOUGH = 3
+_ROUNDING = 1e-9  # equal runs have an interval of no width, and sums of floats are not exact
 # Two-sided 95 % quantiles of Student's t for 1 to 5 degrees of freedom, and of the normal.
 _T95 = (12.706, 4.303, 3.182, 2.776, 2.571)
 _NORMAL95 = 1.95996
@@ -70,7 +71,11 @@ def _compared(
     if len(left) >= _ENOUGH and len(right) >= _ENOUGH:
         half = _half_width(left, right)
         low, high = math.exp(difference - half), math.exp(difference + half)
-        verdict = "less" if high < 1 else "more" if low > 1 else "no clear difference"
+        verdict = "no clear difference"
+        if high < 1 - _ROUNDING:
+            verdict = "less"
+        elif low > 1 + _ROUNDING:
+            verdict = "more"
     return {
         "quantity": quantity,
         "these_count": len(these),

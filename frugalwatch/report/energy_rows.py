@@ -20,25 +20,27 @@ def measured_rows(run: Document) -> list[str]:
     digits = digits_for(value, low, high)
     bounds = energy_range(low, high, digits, beside_j=value)
     least, _, most = bounds.rpartition(" ")[0].partition(" to ")
-    how = _how_known(run) if least == most else f"{bounds}, {_how_known(run)}"
-    lines = [row("Energy", energy(value, digits), how)]
+    how, sampled = _how_known(run)
+    lines = [row("Energy", energy(value, digits), how if least == most else f"{bounds}, {how}")]
     split = _split(run, digits)
     if split:
         lines += wrapped("", split)
+    if sampled:
+        lines.append(row("", sampled))
     lines += _share(run)
     return lines
 
 
-def _how_known(run: Document) -> str:
-    """`measured`; where power was integrated because there is no counter, of which devices."""
+def _how_known(run: Document) -> tuple[str, str]:
+    """`measured`, and where power was integrated for want of a counter, a line that says so."""
     counted = [d for d in run["devices"] if d["counted"] and d["energy_j"] is not None]
     sampled = {d["domain"] for d in counted if d["origin"] == "derived"}
     if not sampled:
-        return "measured"
+        return "measured", ""
     if all(d["origin"] != "measured" for d in counted):
-        return "from sampled power"
-    names = [label for domain, label in _DOMAINS if domain in sampled]
-    return f"measured; {', '.join(names)} from sampled power"
+        return "from sampled power", ""
+    names = ", ".join(label for domain, label in _DOMAINS if domain in sampled)
+    return "measured", f"{names} from sampled power, the rest from counters"
 
 
 def _split(run: Document, digits: int) -> str:

@@ -24,6 +24,7 @@ Document: TypeAlias = Mapping[str, Any]
 
 _MOST_ROWS = 30
 _KEY = 24
+_CELL = 28
 _ESTIMATED = ("estimated_j", "estimated_low_j", "estimated_high_j")
 
 
@@ -69,6 +70,7 @@ def _wrapped(line: str) -> list[str]:
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[int]) -> list[str]:
     if not rows:
         return []
+    rows = [[_cut(cell) for cell in row] for row in rows]
     widths = [max(len(r[i]) for r in [head, *rows]) for i in range(len(head))]
     return [
         "  ".join(
@@ -77,6 +79,11 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[
         )
         for row in [head, *rows]
     ]
+
+
+def _cut(text: str) -> str:
+    """A table's cell in at most 28 columns; the JSON has all of it."""
+    return text if len(text) <= _CELL else f"{text[: _CELL - 2]}.."
 
 
 def _devices(run: Document) -> list[str]:
@@ -191,14 +198,14 @@ def _number(value: float | None) -> str:
 
 
 def _events(run: Document) -> list[str]:
-    rows = []
+    lines = []
     for event in run["events"]:
         since = "" if event["since_s"] is None else f"{max(0.0, event['since_s']):.1f} to "
         cause = f" ({event['cause']})" if event["cause"] else ""
         lost = ", energy missing" if event["energy_missing"] else ""
-        when = f"{since}{event['t_s']:.1f} s"
-        rows.append([when, f"{event['kind']}{cause}{lost}", event["detail"]])
-    return _table(["when", "what", ""], rows, frozenset({0}))
+        detail = f": {event['detail']}" if event["detail"] else ""
+        lines.append(f"{since}{event['t_s']:.1f} s  {event['kind']}{cause}{lost}{detail}")
+    return lines
 
 
 def _carbon(run: Document) -> list[str]:

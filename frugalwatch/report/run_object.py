@@ -68,9 +68,9 @@ def build(
         **_energies(measured, "energy_j", "energy_low_j", "energy_high_j"),
         **_energies(estimated, "estimated_j", "estimated_low_j", "estimated_high_j"),
         **_attribution(devices, share),
-        **_carbon(measured, estimated, factor, settings),
+        **carbon_and_cost(measured, estimated, factor, settings),
         "embodied": _embodied(settings, window.length / 1e9),
-        "coverage": _coverage(devices),
+        "coverage": coverage_of(devices),
         "devices": [_device_object(d, window) for d in devices],
         "phases": phase_objects(connection, run["id"], devices, window),
         "steps": step_object(connection, run["id"], devices, window),
@@ -137,7 +137,7 @@ def _sum(parts: list[Energy | None]) -> Energy | None:
     return result
 
 
-def _carbon(
+def carbon_and_cost(
     measured: Energy | None, estimated: Energy | None, factor: GridFactor, settings: Settings
 ) -> dict[str, object]:
     """Carbon and cost of all counted energy, with the measured and modelled parts told apart."""
@@ -206,7 +206,7 @@ def _embodied(settings: Settings, duration_s: float) -> dict[str, object] | None
     }
 
 
-def _coverage(devices: list[DeviceResult]) -> float | None:
+def coverage_of(devices: list[DeviceResult]) -> float | None:
     """The worst coverage among the measured devices of the sum; without any, the modelled ones.
 
     A device that should be in the sum and never gave a figure covers nothing.

@@ -154,7 +154,7 @@ def _embodied(found: Mapping[str, Any]) -> list[str]:
         return wrapped("Hardware", f"making it is not counted: {found['problem']}")
     value = found["co2e_g"]
     bounds = grams_range(found["co2e_low_g"], found["co2e_high_g"], beside_g=value)
-    part = "" if found["share"] == 1 else f" ({significant(found['share'] * 100, 3)} % of it)"
+    part = "" if found["share"] == 1 else f" ({found['share'] * 100:g} % of it)"
     return [
         row("Hardware", f"{about(grams(value))} CO2e", f"{bounds}, not in the line above:"),
         *wrapped("", f"making {found['hardware']}{part}, spread over its life"),
@@ -183,15 +183,16 @@ def _comparison(run: Document) -> list[str]:
     count = found["earlier_count"]
     others = f"{count} earlier run{'s' if count > 1 else ''} of this command"
     ratio = significant(found["ratio"], 2 if found["low"] is None else 3)
+    span = ""
+    if found["low"] is not None:
+        span = f"95 %: {significant(found['low'], 3)} to {significant(found['high'], 3)}"
     if found["low"] is None:
         one_each = count == found["these_count"] == 1
         sides = "one run each" if one_each else f"{found['these_count']} against {count}"
         text = f"{ratio} x the {what} of {others} ({sides}: no interval)"
     elif found["verdict"] == "no clear difference":
-        span = f"{significant(found['low'], 3)} to {significant(found['high'], 3)}"
         text = f"no clear difference in {what} to {others} ({span})"
     else:
-        span = f"{significant(found['low'], 3)} to {significant(found['high'], 3)}"
         text = f"{ratio} x the {what} of {others} ({span})"
     return ["", *wrapped("Compared", text)]
 
@@ -214,7 +215,16 @@ def _made_good(event: Mapping[str, Any]) -> bool:
 def _event_text(event: Mapping[str, Any]) -> str:
     kind = str(event["kind"]).replace("_", " ")
     cause = f" ({event['cause']})" if event["cause"] else ""
+    if event["kind"] == "gap":
+        cause = "" if str(event["cause"]) in str(event["detail"]) else cause
+        return f"{event['detail']}{cause}: no figure {_stretch(event)}, its energy is missing"
     return f"{kind}{cause}: {event['detail']}" if event["detail"] else f"{kind}{cause}"
+
+
+def _stretch(event: Mapping[str, Any]) -> str:
+    end = duration(max(0.0, event["t_s"]))
+    since = event["since_s"]
+    return f"until {end}" if since is None else f"from {duration(max(0.0, since))} to {end}"
 
 
 def _hint(run: Document) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from collectors.base import Device, Reading
-from frugalwatch.carbon.grid import resolve_or_world
+from frugalwatch.carbon.grid import GridFactor, resolve_or_world
 from frugalwatch.config.settings import Settings
 from frugalwatch.ledger.connection import open_ledger
 from frugalwatch.ledger.journal import Journal
@@ -134,10 +134,10 @@ class Story:
         self.journal.finish(finished)
         return self
 
-    def settled(self, **settings: Any) -> dict[str, Any]:
-        """The run object, its totals stored as the sampler does."""
+    def settled(self, live: GridFactor | None = None, **settings: Any) -> dict[str, Any]:
+        """The run object, its totals stored as the sampler does; `live` is a grid service's."""
         chosen = Settings(**settings)
-        factor, _ = resolve_or_world(chosen)
+        factor = live or resolve_or_world(chosen)[0]
         connection = open_ledger(str(self.path), create=False)
         try:
             document, totals = settle_run(connection, self.run.run_key, factor, chosen)
