@@ -1,84 +1,120 @@
 """What a job may tell its sampler: phases, steps and metrics.
 
 Standard library only, and safe to leave in code that runs without FrugalWatch: outside
-`frugalwatch run` every call returns after one comparison. Inside, a message is one datagram to a
-local socket that the sampler reads; the job never waits for it, and a sampler that is gone or
-slow costs the job nothing.
+`frugalwatch run` every call returns after one comparison. Inside, a message is one short write to a
+named pipe that the sampler reads; the job never waits for it, and a sampler that is gone or slow
+costs the job nothing. No call raises on our account: a value that cannot be told is left out.
 """
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import json
 import os
-import socket
 import time
+from collections import deque
+from collections.abc import Callable
 from types import TracebackType
 
-SOCKET_VARIABLE = "FRUGALWATCH_SOCKET"
+PIPE_VARIABLE = "FRUGALWATCH_PIPE"
 # Steps are counted here and told at most this often, so that a step costs an addition.
 _STEP_PERIOD_NS = 100_000_000
 _QUEUE_LIMIT = 1000
+_NAME_LENGTH = 200
+_ATOMIC = 4096  # PIPE_BUF: a write of up to this many bytes is never mixed with another one
 
 
 class _Line:
-    """The way to the sampler from one process; a forked child opens its own."""
+    """The way to the sampler from one process; a forked child begins its own.
+
+    Threads and signal handlers may call it at any time, so nothing here waits for a lock: who
+    finds it taken leaves the message in the queue, and the holder sends it.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._open_for(os.getpid())
+        self._begin()
 
-    def _open_for(self, pid: int) -> None:
-        self.pid = pid
-        self.steps = 0
+    def _begin(self) -> None:
+        self._pid = os.getpid()
+        self._lock = _thread.allocate_lock()
+        self._queue: deque[bytes] = deque()
+        self._steps: dict[int, int] = {}  # by thread: adding to a common figure is not atomic
         self._told_ns = 0
         self._told_steps = 0
-        self._queue: list[bytes] = []
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        self._socket.setblocking(False)
+        self._descriptor = -1
+        self._identity = (-1, -1)
 
     def tell(self, kind: str, *fields: object) -> None:
-        """Send one message, after those that found the socket full before."""
-        if os.getpid() != self.pid:
-            self._open_for(os.getpid())
-        message = json.dumps([kind, self.pid, time.monotonic_ns(), *fields]).encode()
-        if len(self._queue) < _QUEUE_LIMIT:
+        """Send one message, after those that found the pipe full before."""
+        if os.getpid() != self._pid:
+            self._begin()
+        message = json.dumps([kind, self._pid, time.monotonic_ns(), *fields]).encode() + b"\n"
+        if len(message) <= _ATOMIC and len(self._queue) < _QUEUE_LIMIT:
             self._queue.append(message)
-        while self._queue:
-            try:
-                self._socket.sendto(self._queue[0], self._path)
-            except BlockingIOError:
-                return
-            except OSError:  # the run is over, or its socket was removed
-                self._queue.clear()
-                return
-            del self._queue[0]
+        self._flush()
 
     def count_steps(self, count: int) -> None:
         """Add to the number of steps, and say it if that was not done for a while."""
-        if os.getpid() != self.pid:
-            self._open_for(os.getpid())
-        self.steps += count
+        if os.getpid() != self._pid:
+            self._begin()
+        thread = _thread.get_ident()
+        self._steps[thread] = self._steps.get(thread, 0) + count
         now = time.monotonic_ns()
         if now - self._told_ns >= _STEP_PERIOD_NS:
             self._told_ns = now
-            self.flush_steps()
-
-    def flush_steps(self) -> None:
-        """Say how many steps there were, unless that was said already."""
-        if os.getpid() == self.pid and self.steps != self._told_steps:
-            self._told_steps = self.steps
-            self.tell("step", self.steps)
+            self._tell_steps()
 
     def close(self) -> None:
         """At the end of the process: say what is left to say."""
-        self.flush_steps()
-        if os.getpid() == self.pid and self._queue:
-            self.tell("bye")
+        if os.getpid() == self._pid:
+            self._tell_steps()
+            self._flush()
+
+    def _tell_steps(self) -> None:
+        steps = sum(list(self._steps.values()))
+        if steps != self._told_steps:
+            self._told_steps = steps
+            self.tell("step", steps)
+
+    def _flush(self) -> None:
+        while self._queue and self._lock.acquire(False):
+            try:
+                while self._queue and self._write(self._queue[0]):
+                    self._queue.popleft()
+                if self._queue:
+                    return
+            finally:
+                self._lock.release()
+
+    def _write(self, message: bytes) -> bool:
+        """False if the pipe is full. Once the run is over, messages go nowhere."""
+        try:
+            if not self._is_open():
+                # Reading too: a pipe without any reader would send us SIGPIPE.
+                flags = os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC
+                self._descriptor = os.open(self._path, flags)
+                found = os.fstat(self._descriptor)
+                self._identity = (found.st_dev, found.st_ino)
+            os.write(self._descriptor, message)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return True
+
+    def _is_open(self) -> bool:
+        """Whether our descriptor is still our pipe: a daemon closes what it did not open."""
+        try:
+            found = os.fstat(self._descriptor)
+        except OSError:
+            return False
+        return (found.st_dev, found.st_ino) == self._identity
 
 
 def _find_line() -> _Line | None:
-    path = os.environ.get(SOCKET_VARIABLE)
+    path = os.environ.get(PIPE_VARIABLE)
     if not path:
         return None
     line = _Line(path)
@@ -87,6 +123,15 @@ def _find_line() -> _Line | None:
 
 
 _line: _Line | None = _find_line()
+
+
+def _quietly(function: Callable[[_Line], None]) -> None:
+    """Call it with the line if there is one; whatever goes wrong then is no matter of the job's."""
+    if _line is not None:
+        try:
+            function(_line)
+        except Exception:  # noqa: BLE001 - float() of a user's object may raise anything
+            return
 
 
 class phase:  # noqa: N801 - used as a verb, `with frugalwatch.phase("epoch", 3):`
@@ -106,8 +151,7 @@ class phase:  # noqa: N801 - used as a verb, `with frugalwatch.phase("epoch", 3)
     def __enter__(self) -> phase:
         if _line is not None:
             self._token = time.monotonic_ns()
-            number = None if self._number is None else int(self._number)
-            _line.tell("begin", self._token, str(self._name), number)
+            _quietly(self._begin)
         return self
 
     def __exit__(
@@ -117,16 +161,23 @@ class phase:  # noqa: N801 - used as a verb, `with frugalwatch.phase("epoch", 3)
         trace: TracebackType | None,
     ) -> None:
         if _line is not None:
-            _line.tell("end", self._token)
+            _quietly(self._end)
+
+    def _begin(self, line: _Line) -> None:
+        number = None if self._number is None else int(self._number)
+        line.tell("begin", self._token, str(self._name)[:_NAME_LENGTH], number)
+
+    def _end(self, line: _Line) -> None:
+        line.tell("end", self._token)
 
 
 def metric(name: str, value: float) -> None:
     """Record a number that the job reached, such as its accuracy. Does nothing outside a run."""
     if _line is not None:
-        _line.tell("metric", str(name), float(value))
+        _quietly(lambda line: line.tell("metric", str(name)[:_NAME_LENGTH], float(value)))
 
 
 def step(count: int = 1) -> None:
     """Say that `count` more steps (batches, requests) are done. Does nothing outside a run."""
     if _line is not None:
-        _line.count_steps(count)
+        _quietly(lambda line: line.count_steps(int(count)))

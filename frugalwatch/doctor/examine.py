@@ -118,7 +118,7 @@ def _checks(loaded: Loaded, environ: Mapping[str, str]) -> list[Check]:
         _configuration_check(loaded),
         _zone_check(loaded),
         _cgroup_check(loaded, environ),
-        _socket_check(environ),
+        _pipe_check(environ),
     ]
 
 
@@ -196,20 +196,20 @@ def _cgroup_check(loaded: Loaded, environ: Mapping[str, str]) -> Check:
     return Check("CPU time", True, f"by a control group of the job's own (version {group.version})")
 
 
-def _socket_check(environ: Mapping[str, str]) -> Check:
-    from frugalwatch.supervisor.api_socket import open_api_socket
+def _pipe_check(environ: Mapping[str, str]) -> Check:
+    from frugalwatch.supervisor.api_pipe import open_api_pipe
 
-    opened = open_api_socket(f"doctor-{os.getpid()}", environ)
+    opened = open_api_pipe(f"doctor-{os.getpid()}", environ)
     if opened is None:
         return Check(
             "phases and steps",
             False,
-            "no private folder for the socket that a job talks to",
+            "no private folder for the pipe that a job talks to",
             "set XDG_RUNTIME_DIR to a folder of your own with mode 0700",
         )
-    opened[0].close()
-    os.unlink(opened[1])
-    return Check("phases and steps", True, os.path.dirname(opened[1]))
+    os.close(opened.descriptor)
+    opened.remove()
+    return Check("phases and steps", True, os.path.dirname(opened.path))
 
 
 def _source_json(source: SourceFound) -> dict[str, object]:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import marshal
 import mmap
-import os
-import socket
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from collectors.base import Collector, Device, Observation
 from collectors.host import Host
 from frugalwatch.config.settings import Settings
+from frugalwatch.supervisor.api_pipe import ApiPipe
 from frugalwatch.supervisor.cgroup import JobCgroup
 
 
@@ -43,15 +41,14 @@ class RunContext(NamedTuple):
     busy_us_at_start: int | None
     openings: tuple[Opening, ...]
     cgroup: JobCgroup | None
-    api_socket: socket.socket | None
+    api_pipe: ApiPipe | None
     warnings: tuple[str, ...]
     shelf: Shelf
 
     def clean_up(self) -> None:
-        """Remove what was made for this run outside the ledger: its socket and its cgroup."""
-        if self.api_socket is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(self.api_socket.getsockname())
+        """Remove what was made for this run outside the ledger: its pipe and its cgroup."""
+        if self.api_pipe is not None:
+            self.api_pipe.remove()
         if self.cgroup is not None:
             self.cgroup.remove()
 

@@ -16,7 +16,7 @@ from frugalwatch.sampler.context import RunContext
 from frugalwatch.sampler.ending import close_run, said_by_supervisor
 from frugalwatch.sampler.grid import GridWatch
 from frugalwatch.sampler.job_meter import JobMeter
-from frugalwatch.sampler.messages import receive
+from frugalwatch.sampler.messages import Listener
 from frugalwatch.sampler.panel import Panel
 from frugalwatch.sampler.recorder import Recorder
 from frugalwatch.sampler.run_start import describe_run
@@ -58,7 +58,8 @@ class Sampler:
         self._grid = GridWatch(context)
         self._job = _open_job(context.job_pid)
         self._interval_ns = round(context.settings.interval_s * 1e9)
-        self._bad_messages = 0
+        pipe = context.api_pipe
+        self._listener = Listener(pipe.descriptor) if pipe else None
 
     def run(self) -> None:
         """Sample until the job ends; then settle the run and send the result."""
@@ -138,11 +139,8 @@ class Sampler:
                 self._panel.hear()
 
     def _hear_the_job(self) -> None:
-        if self._context.api_socket is None:
-            return
-        messages, bad = receive(self._context.api_socket)
-        self._bad_messages += bad
-        self._recorder.say(messages)
+        if self._listener is not None:
+            self._recorder.say(self._listener.receive())
 
     def _hear_the_grid(self) -> None:
         value = self._grid.tend()
@@ -203,7 +201,7 @@ class Sampler:
             ignores_children=self._meter.ignores_children,
             busy_us=busy_us,
             slept_ns=self._clocks.slept_ns,
-            bad_messages=self._bad_messages,
+            bad_messages=self._listener.bad if self._listener else 0,
         )
         factor, intensities, warning = self._grid.finish(ending.ended_mono_ns)
         for value in intensities:

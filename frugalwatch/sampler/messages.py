@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import socket
+import os
 from typing import NamedTuple, TypeAlias
 
-_LARGEST = 1 << 16
-_AT_ONCE = 2000  # so that a chatty job cannot keep the sampler from its readings
+_CHUNK = 1 << 16
+_AT_ONCE = 1 << 20  # so that a chatty job cannot keep the sampler from its readings
+_LONGEST = 1 << 16
 _NAME_LENGTH = 200
 
 
@@ -49,29 +50,44 @@ class StepsSaid(NamedTuple):
 Message: TypeAlias = PhaseBegan | PhaseEnded | MetricSaid | StepsSaid
 
 
-def receive(channel: socket.socket) -> tuple[list[Message], int]:
-    """All waiting messages, and how many datagrams could not be understood."""
-    messages: list[Message] = []
-    bad = 0
-    for _ in range(_AT_ONCE):
+class Listener:
+    """Reads a job's pipe, which is non-blocking. `bad` counts lines that made no sense."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._rest = b""
+        self.bad = 0
+
+    def receive(self) -> list[Message]:
+        """What was said since the last call, up to as much as the pipe holds."""
+        messages: list[Message] = []
+        for _ in range(_AT_ONCE // _CHUNK):
+            try:
+                data = os.read(self._descriptor, _CHUNK)
+            except OSError:  # EAGAIN: that was all
+                break
+            *lines, self._rest = (self._rest + data).split(b"\n")
+            if len(self._rest) > _LONGEST:  # no message of ours is: somebody else writes here
+                self._rest = b""
+                self.bad += 1
+            for line in lines:
+                self._take(line, messages)
+            if len(data) < _CHUNK:
+                break
+        return messages
+
+    def _take(self, line: bytes, messages: list[Message]) -> None:
         try:
-            data = channel.recv(_LARGEST)
-        except BlockingIOError:
-            break
-        except OSError:
-            break
-        try:
-            message = parse(data)
-        except (ValueError, TypeError, IndexError, KeyError, RecursionError):
-            bad += 1
-            continue
+            message = parse(line)
+        except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError):
+            self.bad += 1
+            return
         if message is not None:
             messages.append(message)
-    return messages, bad
 
 
 def parse(data: bytes) -> Message | None:
-    """One datagram; None for a kind that a newer job's side may know. Raises ValueError & co."""
+    """One line; None for a kind that a newer job's side may know. Raises ValueError & co."""
     kind, pid, t_mono_ns, *rest = json.loads(data)
     pid, t_mono_ns = _integer(pid), _integer(t_mono_ns)
     if kind == "begin":

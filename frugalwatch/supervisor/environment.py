@@ -27,12 +27,12 @@ def caller_environment() -> dict[str, str]:
 
 
 def job_environment(
-    environment: Mapping[str, str], run_key: str, socket_path: str | None
+    environment: Mapping[str, str], run_key: str, pipe_path: str | None
 ) -> dict[str, str]:
     """The caller's environment, plus where to tell about phases (`--no-hook`: nothing)."""
     result = dict(environment)
-    if socket_path is not None:
-        result["FRUGALWATCH_SOCKET"] = socket_path
+    if pipe_path is not None:
+        result["FRUGALWATCH_PIPE"] = pipe_path
         result["FRUGALWATCH_RUN_KEY"] = run_key
         result.setdefault("FRUGALWATCH_RUN_ID", run_key)
     return result

@@ -7,11 +7,9 @@ is ours.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
 import signal
-import socket
 import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeVar
@@ -20,7 +18,7 @@ from collectors.host import Host
 from frugalwatch.config.settings import Settings
 from frugalwatch.sampler.context import Opening, RunContext, Shelf
 from frugalwatch.sampler.sources import machine_busy_us, open_quick_sources
-from frugalwatch.supervisor.api_socket import open_api_socket
+from frugalwatch.supervisor.api_pipe import ApiPipe, open_api_pipe
 from frugalwatch.supervisor.cgroup import JobCgroup, make_job_cgroup
 from frugalwatch.supervisor.descriptors import (
     STDERR,
@@ -79,15 +77,15 @@ class _Prepared(NamedTuple):
 
     host: Host
     run_key: str
-    channel: tuple[socket.socket, str] | None
+    pipe: ApiPipe | None
     group: JobCgroup | None
     openings: tuple[Opening, ...]
     busy_us: int | None
     warnings: tuple[str, ...]
 
     @property
-    def socket_path(self) -> str | None:
-        return self.channel[1] if self.channel else None
+    def pipe_path(self) -> str | None:
+        return self.pipe.path if self.pipe else None
 
 
 def supervise(request: Request) -> Outcome:
@@ -102,7 +100,7 @@ def supervise(request: Request) -> Outcome:
     prepared = _prepare(request)
     job = start_job(
         request.argv,
-        job_environment(request.environment, prepared.run_key, prepared.socket_path),
+        job_environment(request.environment, prepared.run_key, prepared.pipe_path),
         signals=signals,
         before_exec=prepared.group.join if prepared.group else None,
     )
@@ -133,15 +131,15 @@ def _prepare(request: Request) -> _Prepared:
             return otherwise
 
     host, run_key = Host.from_environment(), new_run_key()
-    channel = group = None
+    pipe = group = None
     if settings.hook:
-        channel = attempt("job socket", lambda: open_api_socket(run_key, environment), None)
+        pipe = attempt("job pipe", lambda: open_api_pipe(run_key, environment), None)
     if settings.cgroup == "auto":
         group = attempt("control group", lambda: make_job_cgroup(run_key, environment), None)
     openings: tuple[Opening, ...] = ()
     openings = attempt("energy counters", lambda: open_quick_sources(host, settings), openings)
     busy_us = attempt("machine's CPU time", lambda: machine_busy_us(host), None)
-    return _Prepared(host, run_key, channel, group, openings, busy_us, tuple(warnings))
+    return _Prepared(host, run_key, pipe, group, openings, busy_us, tuple(warnings))
 
 
 def _watch(request: Request, prepared: _Prepared, job: StartedJob, watches: list[Watch]) -> Outcome:
@@ -163,7 +161,7 @@ def _watch(request: Request, prepared: _Prepared, job: StartedJob, watches: list
             busy_us_at_start=prepared.busy_us,
             openings=prepared.openings,
             cgroup=prepared.group,
-            api_socket=prepared.channel[0] if prepared.channel else None,
+            api_pipe=prepared.pipe,
             warnings=prepared.warnings,
             shelf=Shelf(),
         )
@@ -196,8 +194,7 @@ def _become_subreaper() -> None:
 
 
 def _clean_up(prepared: _Prepared) -> None:
-    if prepared.socket_path is not None:
-        with contextlib.suppress(OSError):
-            os.unlink(prepared.socket_path)
+    if prepared.pipe is not None:
+        prepared.pipe.remove()
     if prepared.group is not None:
         prepared.group.remove()

@@ -64,7 +64,7 @@ def test_variables_of_ours_that_are_no_settings_are_no_problem(home):
     loaded = read(
         home,
         FRUGALWATCH_RUN_ID="a",
-        FRUGALWATCH_SOCKET="b",
+        FRUGALWATCH_PIPE="b",
         FRUGALWATCH_SYSFS="c",
         FRUGALWATCH_PROCFS="d",
         FRUGALWATCH_ZONE="",

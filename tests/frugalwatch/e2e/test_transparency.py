@@ -110,7 +110,7 @@ def test_the_hook_adds_its_three_variables_and_changes_none(frugalwatch: Frugalw
     given = {k.encode(): v.encode() for k, v in frugalwatch.environment.items()}
     given[b"PYTHONPATH"] = str(REPOSITORY).encode()
     added = {k: v for k, v in seen.items() if given.get(k) != v}
-    assert set(added) == {b"FRUGALWATCH_SOCKET", b"FRUGALWATCH_RUN_KEY"}
+    assert set(added) == {b"FRUGALWATCH_PIPE", b"FRUGALWATCH_RUN_KEY"}
     assert seen[b"FRUGALWATCH_RUN_ID"] == b"the-cluster's-own"
     assert set(given) <= set(seen)
 
