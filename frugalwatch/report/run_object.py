@@ -194,15 +194,15 @@ def _embodied(settings: Settings, duration_s: float) -> dict[str, object] | None
     try:
         found = embodied(settings, duration_s)
     except UsageError as problem:  # the job is over: say it here, fail nowhere
-        return {"co2e_g": None, "problem": problem.message}
-    assert found is not None
+        found, said = None, problem.message
     return {
-        "co2e_g": found.co2e_g,
-        "co2e_low_g": found.low_g,
-        "co2e_high_g": found.high_g,
-        "hardware": found.what,
-        "share": found.share,
-        "attribution": list(found.attribution),
+        "co2e_g": found and found.co2e_g,
+        "co2e_low_g": found and found.low_g,
+        "co2e_high_g": found and found.high_g,
+        "hardware": found.what if found else settings.embodied,
+        "share": settings.embodied_share,
+        "attribution": list(found.attribution) if found else [],
+        "problem": None if found else said,
     }
 
 
