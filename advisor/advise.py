@@ -140,11 +140,16 @@ def check_first(replay: Replay, how: str) -> None:
     """Raise CommandFailsError if a first replay did not end well."""
     if replay.ok:
         return
-    what = f"it ended with status {replay.exit_code}" if replay.exit_code else "it was not measured"
-    tail = replay.tail().splitlines()[-3:]
+    tail = [f"  | {line[:200]}" for line in replay.tail().splitlines()[-3:]]
+    if replay.state == "unmeasured":
+        raise CommandFailsError(
+            "the command ran, but could not be measured",
+            why="\n".join(tail),
+            hint="does this work? frugalwatch run -- COMMAND",
+        )
     raise CommandFailsError(
         f"the command fails when it is {how}",
-        why="\n".join([what, *(f"  | {line[:200]}" for line in tail)]),
+        why="\n".join([f"it ended with status {replay.exit_code}", *tail]),
         hint="replays read nothing (--stdin FILE), reach no network (--allow-network) and write to"
         " throw-away layers (--replay-in-place)",
     )

@@ -172,7 +172,7 @@ def _judge(  # noqa: PLR0917 - one call, all of it needed
             if (found := compare(modelled_j(power.idle_w, k * power.active_w))) is not None
         )
     )
-    verdict, reason = _verdict(main, modelled, quality, itself)
+    verdict, reason = verdict_on(main, modelled, quality, itself)
     base = baseline(trials, names, BASE.name)
     per_run = (
         None if base is None else (base.energy_j if question.unit == "energy_j" else base.cpu_s)
@@ -201,9 +201,10 @@ def _judge(  # noqa: PLR0917 - one call, all of it needed
     )
 
 
-def _verdict(
+def verdict_on(
     main: Ratio, modelled: Sequence[Ratio], quality: Quality, itself: float | None
 ) -> tuple[Verdict, str]:
+    """What a confirmed ratio comes to, with the reason; `itself` is the resolution."""
     if itself is None or itself > TOO_NOISY:
         few = "too few rounds for a host as noisy as this" if main.rounds < _FEW else "noisy host"
         reason = f"{few}: the program differs as much from itself; more: --time-budget SECONDS"

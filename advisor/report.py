@@ -45,7 +45,7 @@ def _head(document: Document, style: Style) -> str:
         figures = [_seconds(baseline["cpu_s"], "CPU-s"), _seconds(baseline["wall_s"], "s")]
         if baseline["energy_j"] is not None:
             figures.insert(0, show.energy(baseline["energy_j"]))
-        lines.append(f"  {name}  {baseline['name']:<12}{' in '.join(figures)} per run")
+        lines.append(f"  {name}  {baseline['name']:<12}{', '.join(figures)} per run")
     return "\n".join(lines)
 
 
@@ -197,7 +197,8 @@ def verification_report(document: Document, style: Style) -> str:
     lines = [
         f"FrugalWatch verify {document['advice']}.{document['recommendation']}"
         f"   {document['name']}",
-        f"  {style.bold(words[document['verdict']])} {document['reason']}".rstrip(),
+        f"  {style.bold(words[document['verdict']])}",
+        *_wrapped(document["reason"]),
         f"  Promised   {unit} {_change(document['promised'])}",
         f"  Measured   {unit} {_change(document['ratio']) or 'unknown'}"
         f"   {document['rounds']} rounds, time {_percent(document['wall_ratio'])}",

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.advisor.test_sandbox import needs_namespaces
+from tests.support.fake_sysfs import Constant, PowercapTree, Zone
 
 pytestmark = needs_namespaces
 
@@ -39,19 +40,19 @@ needs_two_cpus = pytest.mark.skipif(
 
 
 def frugalwatch(
-    folder: Path, *words: str, text: str | None = None, timeout_s: float = 100
+    folder: Path, *words: str, text: str | None = None, sysfs: str | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run our own command line with a ledger in `folder`; stdin is /dev/null unless given."""
     name, *rest = words
     return subprocess.run(
         [sys.executable, "-P", "-m", "frugalwatch", name, "--ledger", str(folder / "l.db"), *rest],
         cwd=folder,
-        env=_environment(),
+        env=_environment() | ({"FRUGALWATCH_SYSFS": sysfs} if sysfs else {}),
         stdin=subprocess.DEVNULL if text is None else None,
         input=text,
         capture_output=True,
         text=True,
-        timeout=timeout_s,
+        timeout=100,
         check=False,
     )
 
@@ -233,3 +234,23 @@ def test_what_a_replay_leaves_running_ends_with_it(tmp_path: Path) -> None:
     frugalwatch(tmp_path, "advise", "--", "sh", "-c", f"sleep {marker} & exit 0")
     left = subprocess.run(["pgrep", "-f", f"sleep {marker}"], capture_output=True, check=False)
     assert left.returncode == 1
+
+
+@needs_two_cpus
+def test_with_an_energy_counter_joules_are_compared(tmp_path: Path) -> None:
+    script = tmp_path / "burner.py"
+    script.write_text(BURNER)
+    with PowercapTree(tmp_path, [Zone("package-0", Constant(40.0))]) as tree:
+        tree.start()
+        words = ("advise", "--rounds", "3", "--json", "--", sys.executable, str(script))
+        done = frugalwatch(tmp_path, *words, sysfs=tree.sysfs)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    base = document["baselines"][0]
+    assert document["unit"] == "energy_j"
+    # 40 W all the time; the counter also runs while the launcher makes its layers.
+    assert base["energy_j"] >= 40 * base["wall_s"] * 0.9
+    assert document["spent"]["energy_j"] > base["energy_j"]
+    judged = [*document["recommendations"], *document["not_recommended"]][0]
+    assert judged["name"] == "one thread"
+    assert judged["ratio"]["value"] < 0.9

@@ -3,11 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
-from advisor.ranking import Judgement, Power, Question, against_itself, judge_all, resolution
+from advisor.quality import Quality
+from advisor.ranking import (
+    Judgement,
+    Power,
+    Question,
+    against_itself,
+    judge_all,
+    resolution,
+    verdict_on,
+)
+from advisor.replay import Replay
 from advisor.search import Plan, Search
-from advisor.techniques.base import Variant
+from advisor.statistics import Ratio
+from advisor.techniques.base import AS_WRITTEN, Change, Variant
 from tests.advisor.kit import ScriptedReplays, search, variant
+
+
+class Slow(ScriptedReplays):
+    """A change makes it take `wall` times the CPU-seconds that it uses."""
+
+    def __init__(self, factors: dict[str, float], wall: float) -> None:
+        super().__init__(factors)
+        self._wall = wall
+
+    def replay(self, change: Change = AS_WRITTEN, **options: Any) -> Replay:
+        found = super().replay(change, **options)
+        assert found.wall_s is not None
+        return replace(found, wall_s=found.wall_s * self._wall) if change.set else found
+
+
+class Counted(ScriptedReplays):
+    """With energy counters: a change leaves a fifth of ten joules per CPU-second."""
+
+    def replay(self, change: Change = AS_WRITTEN, **options: Any) -> Replay:
+        found = super().replay(change, **options)
+        assert found.cpu_s is not None
+        return replace(found, energy_j=found.cpu_s * (2 if change.set else 10))
 
 
 def _judged(
@@ -90,13 +125,34 @@ def test_saving_per_run_has_the_ends_of_the_interval() -> None:
 
 
 def test_saving_that_costs_wall_time_and_so_energy_is_not_recommended() -> None:
-    class Slow(ScriptedReplays):
-        def replay(self, change=..., **options):  # type: ignore[no-untyped-def]
-            from dataclasses import replace
-
-            found = super().replay(change, **options)
-            return replace(found, wall_s=found.wall_s * 4) if change.set else found
-
     question = Question("cpu_s", 1, Power(idle_w=20, active_w=1))
-    _, found = _judged(Slow({"a": 0.8}), [variant("a")], question)
+    _, found = _judged(Slow({"a": 0.8}, wall=4), [variant("a")], question)
     assert found["a"].verdict == "costs more"
+
+
+def test_energy_is_not_claimed_where_only_a_part_of_the_band_says_so() -> None:
+    # At half the active power it takes as much as before, at twice of it a fifth less.
+    question = Question("cpu_s", 1, Power(idle_w=5, active_w=5))
+    _, found = _judged(Slow({"a": 0.6}, wall=2), [variant("a")], question)
+    judged = found["a"]
+    assert judged.verdict == "recommended"
+    assert judged.modelled[-1].high < 1
+    assert not judged.saves_energy
+
+
+def test_a_sure_difference_below_the_resolution_is_no_clear_saving() -> None:
+    same = Quality("identical", "")
+    sure = Ratio(0.95, 0.93, 0.97, 8)
+    assert verdict_on(sure, (), same, 0.06)[0] == "no clear saving"
+    assert verdict_on(sure, (), same, 0.04)[0] == "recommended"
+
+
+def test_joules_are_compared_where_there_is_a_counter() -> None:
+    _, found = _judged(Counted({"a": 1.0}), [variant("a", claim="cpu")], Question("energy_j", 1))
+    judged = found["a"]
+    assert judged.verdict == "recommended"
+    assert judged.main is not None
+    assert abs(judged.main.value - 0.2) < 0.02
+    assert judged.saves_energy  # a counter said so
+    assert judged.saved is not None
+    assert abs(judged.saved[0] - 8) < 0.5
