@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 # NTP slews below 500 ppm; a second between two looks is somebody setting the clock.
@@ -21,16 +22,20 @@ class ClockChange(NamedTuple):
 
 
 class ClockWatch:
-    """Compares wall, monotonic and boot clocks from look to look."""
+    """Compares wall, monotonic and boot clocks from look to look.
 
-    def __init__(self) -> None:
-        self._mono_ns, self._wall_ahead_ns, self._boot_ahead_ns = _look()
+    `clocks` gives CLOCK_MONOTONIC, and how far CLOCK_REALTIME and CLOCK_BOOTTIME are ahead of it.
+    """
+
+    def __init__(self, clocks: Callable[[], tuple[int, int, int]] | None = None) -> None:
+        self._clocks = clocks or _look
+        self._mono_ns, self._wall_ahead_ns, self._boot_ahead_ns = self._clocks()
         self.slept_ns = 0
 
     def look(self) -> ClockChange | None:
         """A change since the last look, or None. `slept_ns` of the watch adds up the sleep."""
         before = self._mono_ns
-        mono, wall, boot = _look()
+        mono, wall, boot = self._clocks()
         slept = boot - self._boot_ahead_ns
         slept = slept if slept > _SLEEP_NS else 0
         # A sleep moves the wall clock forward too; only the rest was set by somebody.
