@@ -30,9 +30,9 @@ def command(as_json: bool, ledger: str | None, every_machine: bool) -> None:
     from frugalwatch.carbon.grid import resolve_or_world
     from frugalwatch.ledger.connection import open_ledger
     from frugalwatch.ledger.paths import ledger_path, locate
-    from frugalwatch.ledger.recover import Here, Recovered, recover
+    from frugalwatch.ledger.recover import Recovered, here, recover
+    from frugalwatch.ledger.thin import thin
     from frugalwatch.ledger.totals import store_totals
-    from frugalwatch.machine import boot_key, machine_key, pid_namespace
     from frugalwatch.report.settle import settle_run
 
     loaded = load({"ledger": ledger}, cwd=os.getcwd(), environ=os.environ)
@@ -44,13 +44,14 @@ def command(as_json: bool, ledger: str | None, every_machine: bool) -> None:
         assert isinstance(number, int)
         store_totals(connection, number, totals)
 
-    here = Here(machine_key(), boot_key(), pid_namespace(), time.monotonic_ns())
     path = locate(ledger_path(loaded.settings, os.environ), os.environ).ledger
     found: list[Recovered] = []
     if os.path.exists(path):
         connection = open_ledger(path, create=False)
         try:
-            found = recover(connection, here, settle, every_machine=every_machine)
+            found = recover(connection, here(), settle, every_machine=every_machine)
+            days_ns = round(loaded.settings.raw_sample_days * 86_400_000_000_000)
+            thin(connection, time.time_ns() - days_ns)
         finally:
             connection.close()
     if as_json:

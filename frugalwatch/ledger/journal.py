@@ -39,7 +39,12 @@ from frugalwatch.ledger.rescue import (
     try_copy,
     try_read,
 )
-from frugalwatch.ledger.statements import CALIBRATED_MACHINE, LAST_READINGS, RUN_HEARTBEAT
+from frugalwatch.ledger.statements import (
+    ANY_TO_THIN,
+    CALIBRATED_MACHINE,
+    LAST_READINGS,
+    RUN_HEARTBEAT,
+)
 from frugalwatch.ledger.totals import store_totals
 
 if TYPE_CHECKING:  # loaded for machines that were calibrated
@@ -248,6 +253,19 @@ class Journal:
                 if self.where != self.path:
                     return
                 self._save_elsewhere()
+
+    def thin(self, older_than_utc_ns: int, *, budget_s: float) -> None:
+        """Thin old runs' samples, for about so long at most. Call it after `store_totals`."""
+        if self._conn is None:
+            return
+        try:
+            old = self._conn.execute(ANY_TO_THIN, (older_than_utc_ns,)).fetchone()
+            if old is not None:
+                from frugalwatch.ledger.thin import thin
+
+                thin(self._conn, older_than_utc_ns, budget_s=budget_s)
+        except Exception as error:  # noqa: BLE001 - this class answers for never raising
+            self._failed(error)
 
     def close(self) -> None:
         """Publish the finished run where an inbox is set, and close the database. Safe twice."""

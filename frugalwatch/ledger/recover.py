@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from frugalwatch.ledger.connection import writing
+from frugalwatch.machine import boot_key, machine_key, pid_namespace
 
 # Where the process ids of a run mean nothing here (another container), only its heartbeat speaks.
 _SILENT_NS = 60 * 1_000_000_000
@@ -26,12 +27,7 @@ class Here(NamedTuple):
 
 def here() -> Here:
     """Where this process is."""
-    from frugalwatch.machine import machine_key
-
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-        boot_key = file.read().strip()
-    namespace = os.stat("/proc/self/ns/pid").st_ino
-    return Here(machine_key(), boot_key, namespace, time.monotonic_ns())
+    return Here(machine_key(), boot_key(), pid_namespace(), time.monotonic_ns())
 
 
 class Recovered(NamedTuple):

@@ -74,6 +74,11 @@ WHERE stream.run_id = :run_id AND device.key = :key AND device.source = :source
   AND stream.origin = :origin
 """
 
+ANY_TO_THIN = """
+SELECT id FROM run WHERE thinned = 0 AND state <> 'running' AND coverage IS NOT NULL
+AND started_utc_ns < ? LIMIT 1
+"""
+
 CALIBRATED_MACHINE = """
 SELECT machine.id FROM machine JOIN calibration ON calibration.machine_id = machine.id
 WHERE machine_key = ? LIMIT 1

@@ -8,6 +8,7 @@ day that cuts a run in two.
 from __future__ import annotations
 
 import sqlite3
+import time
 
 from frugalwatch.ledger.connection import writing
 
@@ -29,25 +30,33 @@ AND t_mono_ns NOT IN (SELECT t FROM temp.edge)
 """
 
 
-def thin(conn: sqlite3.Connection, older_than_utc_ns: int) -> int:
+def thin(conn: sqlite3.Connection, older_than_utc_ns: int, *, budget_s: float | None = None) -> int:
     """Thin the samples taken before that time, of runs that have ended; how many rows went.
 
     Runs without totals are left as they are: settle them first. Commits many short transactions,
-    so that runs which are being recorded meanwhile are not held up. Raises sqlite3.Error.
+    so that runs which are being recorded meanwhile are not held up. With `budget_s` no further run
+    is begun after so many seconds; the next call goes on. Raises sqlite3.Error.
     """
     conn.execute("CREATE TEMP TABLE IF NOT EXISTS edge (t INTEGER PRIMARY KEY)")
     removed = 0
-    for run_id, limit in conn.execute(
-        "SELECT id, started_mono_ns + (? - started_utc_ns) FROM run"
-        " WHERE state <> 'running' AND coverage IS NOT NULL AND started_utc_ns < ?",
+    stop_s = None if budget_s is None else time.monotonic() + budget_s
+    for run_id, limit, ended in conn.execute(
+        "SELECT id, started_mono_ns + (? - started_utc_ns), ended_mono_ns FROM run"
+        " WHERE thinned = 0 AND state <> 'running' AND coverage IS NOT NULL"
+        " AND started_utc_ns < ? ORDER BY started_utc_ns",
         (older_than_utc_ns, older_than_utc_ns),
     ).fetchall():
+        if stop_s is not None and time.monotonic() > stop_s:
+            break
         removed += _thin_series(conn, "usage", "run_id", run_id, limit)
         for (stream_id,) in conn.execute(
             "SELECT id FROM stream WHERE run_id = ?", (run_id,)
         ).fetchall():
             removed += _thin_series(conn, "sample", "stream_id", stream_id, limit)
             removed += _thin_series(conn, "gpu_usage", "stream_id", stream_id, limit)
+        if ended is not None and ended < limit:
+            with writing(conn):
+                conn.execute("UPDATE run SET thinned = 1 WHERE id = ?", (run_id,))
     conn.execute("DROP TABLE temp.edge")
     return removed
 

@@ -27,6 +27,9 @@ if TYPE_CHECKING:  # loaded by `readers` where there is a driver to read
 
 # A driver that does not answer may hold up the last look this long.
 _LAST_LOOK_S = 0.9
+_DAY_NS = 86_400_000_000_000
+# An hour of eight devices at 1 Hz takes 60 ms.
+_THINNING_S = 1.0
 
 
 class Sampler:
@@ -209,8 +212,14 @@ class Sampler:
         if warning:
             self._notices.append(warning)
         self._answer(close_run(self._journal, self._context, ending, factor, self._notices))
+        self._thin_old_samples()
         self._journal.close()
         self._panel.close()
+
+    def _thin_old_samples(self) -> None:
+        """Nobody waits any more: a good moment to make old runs' samples fewer."""
+        oldest_utc_ns = time.time_ns() - round(self._context.settings.raw_sample_days * _DAY_NS)
+        self._journal.thin(oldest_utc_ns, budget_s=_THINNING_S)
 
     def _answer(self, answer: dict[str, object]) -> None:
         """Send the result; without a supervisor, do what it would have done at the end."""

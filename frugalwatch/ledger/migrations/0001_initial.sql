@@ -84,6 +84,7 @@ CREATE TABLE run (
     estimated_high_uj   INTEGER,
     co2e_ug             INTEGER,
     coverage            REAL,
+    thinned             INTEGER NOT NULL DEFAULT 0,  -- 1: samples are one a minute, all of them
     result              TEXT                    -- JSON: the whole run object as it was printed
 );
 CREATE INDEX run_by_command ON run (command_hash, started_utc_ns);

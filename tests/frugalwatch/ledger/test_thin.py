@@ -82,3 +82,19 @@ def test_a_run_that_is_not_settled_keeps_its_detail() -> None:
     conn.execute("UPDATE run SET state = 'done'")
     assert thin(conn, 10_000 * SECOND) > 0
     conn.close()
+
+
+def test_a_run_that_is_all_old_is_thinned_once() -> None:
+    conn = recorded([0, 10, 20, 100], [])
+    thin(conn, 50 * SECOND)
+    assert conn.execute("SELECT thinned FROM run").fetchone() == (0,)  # its end is younger
+    thin(conn, 200 * SECOND)
+    assert conn.execute("SELECT thinned FROM run").fetchone() == (1,)
+    assert thin(conn, 200 * SECOND) == 0
+
+
+def test_a_budget_leaves_the_rest_for_the_next_call() -> None:
+    conn = recorded([0, 10, 20, 30, 100], [])
+    assert thin(conn, 200 * SECOND, budget_s=-1.0) == 0
+    assert instants(conn) == [0, 10, 20, 30, 100]
+    assert thin(conn, 200 * SECOND, budget_s=60.0) > 0
