@@ -12,6 +12,7 @@ from frugalwatch.errors import FrugalWatchError
 # name -> (module, one line of help). The help stands here so that `--help` imports no command.
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("frugalwatch.commands.run", "Run a job and measure its energy and carbon."),
+    "top": ("frugalwatch.commands.top", "Watch power, energy and carbon while a job runs."),
     "runs": ("frugalwatch.commands.runs", "List the recorded runs."),
     "show": ("frugalwatch.commands.show", "Show one run in full."),
     "export": ("frugalwatch.commands.export", "Write runs as JSON or CSV."),

@@ -1,0 +1,74 @@
+"""The side panel of a wide terminal: the chosen run's figures with what they rest on."""
+
+from __future__ import annotations
+
+from rich.text import Text
+from textual.widgets import Static
+
+from frugalwatch.report.format import significant
+from frugalwatch.screen.records import RunNow
+from frugalwatch.screen.words import (
+    Unit,
+    bounds_text,
+    carbon_bounds,
+    carbon_text,
+    cost_text,
+    coverage_text,
+    energy_text,
+    steps_text,
+)
+
+
+class Facts(Static):
+    """Energy, carbon, cost and grid of the run, each with its bounds; hidden on a narrow screen."""
+
+    DEFAULT_CSS = (
+        "Facts { width: 40; display: none; padding: 0 1 0 2; } .-wide Facts { display: block; }"
+    )
+
+    def show_run(self, run: RunNow | None, unit: Unit) -> None:
+        """Write the panel for this run."""
+        text = Text(no_wrap=True, overflow="ellipsis")
+        for title, lines in [] if run is None else _sections(run, unit):
+            text.append(f"{title}\n", style="bold")
+            for line in lines:
+                text.append(f"  {line}\n")
+        self.update(text)
+
+
+def _sections(run: RunNow, unit: Unit) -> list[tuple[str, list[str]]]:
+    sections = [("Energy" if run.settled else "Energy so far", _energy(run, unit))]
+    sections.append(("Carbon", [t for t in (carbon_text(run), carbon_bounds(run)) if t]))
+    if cost_text(run):
+        sections.append(("Cost", [cost_text(run)]))
+    sections.append(("Grid", _grid(run)))
+    for title, line in (("Coverage", coverage_text(run)), ("Steps", steps_text(run.steps))):
+        if line:
+            sections.append((title, [line]))
+    return sections
+
+
+def _energy(run: RunNow, unit: Unit) -> list[str]:
+    lines = []
+    for found, modelled in ((run.measured, False), (run.estimated, True)):
+        if found is not None:
+            how = "modelled" if modelled else "measured"
+            lines.append(f"{energy_text(found, unit, modelled=modelled)}  {how}")
+            lines.append(f"  {bounds_text(found, unit)}")
+    return [line for line in lines if line.strip()] or ["unknown"]
+
+
+def _grid(run: RunNow) -> list[str]:
+    grid = run.carbon.get("carbon")
+    if not grid:
+        return ["unknown"]
+    lines = [
+        f"{significant(grid['g_per_kwh'], 3)} g CO2e/kWh",
+        f"{grid['zone_name']}, {'live' if grid['live'] else grid['year']}",
+        str(grid["kind"]).replace("-", ", "),
+    ]
+    if grid["assumed"]:
+        lines.append("assumed: no zone is set")
+    if not run.settled:
+        lines.append("as configured here, until it ends")
+    return lines

@@ -1,0 +1,45 @@
+"""What a person has to be told: one to three lines above the keys, nothing most of the time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.text import Text
+from textual.widgets import Static
+
+
+class Notices(Static):
+    """Lines that begin with `!`; hidden without any."""
+
+    DEFAULT_CSS = """
+    Notices { height: auto; display: none; background: $panel; }
+    Notices.-told { display: block; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__(id="notices")
+        self._told: tuple[str, ...] = ()
+
+    def tell(self, lines: Sequence[str], most: int) -> None:
+        """Show these lines, the first `most` of them."""
+        told = tuple(lines)
+        if told == self._told:
+            return
+        self._told = told
+        self.set_class(bool(told), "-told")
+        text = Text("\n".join(f" ! {line}" for line in told[:most]), no_wrap=True)
+        text.overflow = "ellipsis"
+        self.update(text)
+
+
+class Empty(Static):
+    """The whole of a view that has nothing to show yet: why, and the next command."""
+
+    DEFAULT_CSS = (
+        "Empty { height: 1fr; padding: 2 4; display: none; } Empty.-shown { display: block; }"
+    )
+
+    def show_lines(self, lines: Sequence[str]) -> None:
+        """Show these lines; without any the view shows its figures again."""
+        self.set_class(bool(lines), "-shown")
+        self.update(Text("\n".join(lines)))
