@@ -30,8 +30,8 @@ def _head(document: Document, style: Style) -> str:
     spent = document["spent"]
     lines = [f"{style.bold(title)}   {command}"]
     lines += _wrapped(
-        f"Replayed {document['trials']} times, {document['rounds']} rounds to confirm, in"
-        f" {show.duration(spent['wall_s'])}; {_amount(spent, document['unit'])} spent on it"
+        f"{_counted(document)} in {show.duration(spent['wall_s'])};"
+        f" {_amount(spent, document['unit'])} spent on it"
     )
     if document["unit"] == "cpu_s":
         lines += _wrapped("Compared in CPU-seconds and wall-seconds: no energy counter here")
@@ -47,6 +47,12 @@ def _head(document: Document, style: Style) -> str:
             figures.insert(0, show.energy(baseline["energy_j"]))
         lines.append(f"  {name}  {baseline['name']:<12}{', '.join(figures)} per run")
     return "\n".join(lines)
+
+
+def _counted(document: Document) -> str:
+    if document["trials"] == 1:
+        return "Replayed once"
+    return f"Replayed {document['trials']} times, {document['rounds']} rounds to confirm,"
 
 
 def _table(document: Document, style: Style) -> str:
@@ -101,8 +107,10 @@ def _nothing(document: Document) -> str:
 def _rejected(document: Document, style: Style) -> str:
     lines = []
     for row in document["not_recommended"]:
+        # The sentence above the list has said already why nothing is confirmed.
+        said = row["verdict"] == "not confirmed" and not document["recommendations"]
         mark = "?" if row["verdict"] == "not confirmed" else "x"
-        text = f"{row['verdict']}: {row['reason']}"
+        text = row["verdict"] if said else f"{row['verdict']}: {row['reason']}"
         lines += _row(mark, row["name"], _change(row["ratio"]), text)
     for row in document["not_tried"]:
         lines += _row("-", row["technique"], "", row["reason"])

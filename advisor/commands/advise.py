@@ -91,7 +91,7 @@ def _workload(command: tuple[str, ...], stdin_file: str | None, settings: Settin
         refuse_late_options(command[1:], "the run")
     if len(command) > 1 or not _is_run_name(command[0]):
         return from_command(command, dict(os.environ), stdin_file)
-    from frugalwatch.ledger.database import open_database
+    from frugalwatch.ledger.current import open_database
     from frugalwatch.ledger.queries import find_run
 
     with open_database(settings, os.environ) as database:

@@ -1,0 +1,127 @@
+"""The report as a person reads it: 80 columns, and the right sentence for each outcome."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from advisor.report import report, verification_report
+from frugalwatch.report.style import Style
+
+PLAIN = Style(on=False)
+RATIO = {"value": 0.52, "low": 0.5, "high": 0.54, "rounds": 8}
+
+
+def document(**changes: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "advice": "A1",
+        "state": "done",
+        "command": ["python", "/a/very/long/path/" * 6 + "infer.py"],
+        "unit": "cpu_s",
+        "trials": 41,
+        "rounds": 8,
+        "resolution": 0.031,
+        "baselines": [
+            {"name": "as written", "cpu_s": 4.1, "wall_s": 2.2, "energy_j": None},
+            {"name": "one thread", "cpu_s": 2.1, "wall_s": 2.2, "energy_j": None},
+        ],
+        "recommendations": [],
+        "not_recommended": [],
+        "not_tried": [],
+        "spent": {"cpu_s": 96.0, "wall_s": 112.0, "energy_j": None},
+        "notes": ["other programs were busy meanwhile " * 3],
+    }
+    return {**found, **changes}
+
+
+def recommendation(**changes: Any) -> dict[str, Any]:
+    found = {
+        "number": 1,
+        "name": "one thread + no spinning + jemalloc",
+        "technique": "combination",
+        "ratio": RATIO,
+        "wall_ratio": RATIO,
+        "versus_one_thread": RATIO,
+        "quality": {"finding": "within limit"},
+        "saves_energy": False,
+        "saved_per_run": {"value": 1.97, "low": 1.9, "high": 2.1},
+        "pay_back_runs": 51,
+        "shell": "export OMP_NUM_THREADS=1",
+        "for_good": "set these variables where the job is started",
+        "risk": "a single request may take longer",
+    }
+    return {**found, **changes}
+
+
+def test_a_recommendation_fits_80_columns_and_says_how_to_apply_it() -> None:
+    text = report(document(recommendations=[recommendation()]), PLAIN)
+    assert max(map(len, text.splitlines())) <= 80
+    flowing = " ".join(text.split())
+    for part in (
+        "-48 % (-50..-46)",
+        "2.0 CPU-s",
+        "frugalwatch run --with A1",
+        "export OMP_NUM_THREADS=1",
+        "after 51 runs",
+        "±3.1 %",
+        "CPU-seconds and wall-seconds",
+        "not known without a counter",
+        "measured and not added up",
+    ):
+        assert part in flowing
+
+
+def test_energy_is_headed_so() -> None:
+    text = report(document(unit="energy_j", recommendations=[recommendation()]), PLAIN)
+    assert "joules of this machine's energy counters" in text
+    assert "CPU time" not in text
+
+
+def test_nothing_worth_doing_is_said() -> None:
+    rejected = {
+        "name": "one thread",
+        "ratio": RATIO,
+        "verdict": "no clear saving",
+        "reason": "the difference is within the noise",
+    }
+    text = report(document(not_recommended=[rejected]), PLAIN)
+    assert "Nothing worth doing" in text
+    assert "no clear saving: the difference is within the noise" in text
+    assert "run --with" not in text
+
+
+def test_no_verdict_is_not_called_nothing_worth_doing() -> None:
+    rejected = {
+        "name": "one thread",
+        "ratio": None,
+        "verdict": "not confirmed",
+        "reason": "too few rounds",
+    }
+    text = report(document(not_recommended=[rejected], resolution=1.4), PLAIN)
+    assert "Nothing worth doing" not in text
+    assert "No verdict: too few rounds." in text
+    assert "worse than ±100 %" in text
+
+
+def test_verification_sets_promise_and_measurement_side_by_side() -> None:
+    text = verification_report(
+        {
+            "advice": "A1",
+            "recommendation": 1,
+            "name": "one thread",
+            "verdict": "not_held",
+            "reason": "It saves clearly less than the cautious end of the promise.",
+            "unit": "cpu_s",
+            "promised": RATIO,
+            "ratio": {"value": 0.9, "low": 0.85, "high": 0.95},
+            "wall_ratio": None,
+            "rounds": 8,
+            "resolution": 0.02,
+            "quality": {"finding": "identical"},
+            "notes": [],
+        },
+        PLAIN,
+    )
+    assert "did NOT hold" in text
+    assert "Promised   CPU time -48 % (-50..-46)" in text
+    assert "Measured   CPU time -10 % (-15..-5)" in text
+    assert max(map(len, text.splitlines())) <= 80
