@@ -75,11 +75,11 @@ def command(
     """Teach the energy model this machine's own power.
 
     \b
-    frugalwatch calibrate --idle-w 38 --full-w 145   what a wall meter showed
-    frugalwatch calibrate --idle                     measure idle, where there are counters
-    frugalwatch calibrate --workloads                measure kinds of work, where there are counters
-    frugalwatch calibrate --import FILE              use such a file where there are none
-    frugalwatch calibrate                            what is known so far
+    frugalwatch calibrate                           what is known so far
+    frugalwatch calibrate --idle-w 38 --full-w 145  what a wall meter showed
+    frugalwatch calibrate --idle                    measure idle by counters
+    frugalwatch calibrate --workloads               and kinds of work
+    frugalwatch calibrate --import FILE             such a file, without counters
     """
     told = idle_w is not None or full_w is not None
     chosen = [told, idle_s is not None, workloads, import_file is not None, clear]

@@ -13,7 +13,7 @@ def command(shell: str) -> None:
     \b
     bash   eval "$(frugalwatch completion bash)"     in ~/.bashrc
     zsh    eval "$(frugalwatch completion zsh)"      in ~/.zshrc
-    fish   frugalwatch completion fish > ~/.config/fish/completions/frugalwatch.fish
+    fish   frugalwatch completion fish | source      in ~/.config/fish/config.fish
     """
     from click.shell_completion import get_completion_class
 

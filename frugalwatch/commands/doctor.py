@@ -33,9 +33,9 @@ def command(source: str | None, as_json: bool, crosscheck_s: float | None) -> No
     """Say what this machine can measure, and what not.
 
     \b
-    frugalwatch doctor                    every source, with the remedy for what is missing
-    frugalwatch doctor rapl               one source
-    frugalwatch doctor --crosscheck 30    a second opinion over the same 30 seconds
+    frugalwatch doctor                  every source, and what to do for more
+    frugalwatch doctor rapl             one source
+    frugalwatch doctor --crosscheck 30  a second opinion over the same 30 s
 
     Nothing is changed: remedies are printed for you to type.
     """
@@ -55,7 +55,7 @@ def command(source: str | None, as_json: bool, crosscheck_s: float | None) -> No
     from frugalwatch.report.style import choose_style, stdout_is_terminal
 
     style = choose_style(os.environ, is_terminal=stdout_is_terminal())
-    click.echo(as_text(examination, style, whole=source is None))
+    click.echo(as_text(examination, style, whole=source is None), color=style.on)
 
 
 def _only(examination: Examination, name: str) -> Examination:

@@ -69,7 +69,7 @@ def command(run: str, as_json: bool, ledger: str | None) -> None:
     from frugalwatch.report.style import choose_style, stdout_is_terminal
 
     style = choose_style(os.environ, is_terminal=stdout_is_terminal())
-    click.echo(full_text(document, style))
+    click.echo(full_text(document, style), color=style.on)  # click would strip a forced colour
 
 
 def _find(rows: Database, run: str, path: str) -> RunRow:

@@ -1,0 +1,85 @@
+"""The documentation against the product: made pages are fresh, links lead somewhere."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from frugalwatch.cli import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(
+    [
+        *(p for p in ROOT.glob("*.md")),
+        *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "examples").rglob("*.md"),
+        *(ROOT / "bench").rglob("*.md"),
+    ]
+)
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
+# What belongs to one workplace and not into a project.
+_PRIVATE = re.compile(r"(?<![\w.])/work/|\bshared/data\b")
+
+
+def identity(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def test_the_reference_of_commands_is_what_the_commands_say() -> None:
+    spec = importlib.util.spec_from_file_location(
+        "make_reference", ROOT / "tools/make_reference.py"
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.PAGE.read_text() == module.reference(), "run tools/make_reference.py"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_explained_somewhere_beside_the_reference(name: str) -> None:
+    reference = ROOT / "docs" / "reference" / "commands.md"
+    assert f"\n## frugalwatch {name}\n" in reference.read_text()
+    pages = [page for page in PAGES if page != reference and page.name != "CHANGELOG.md"]
+    assert any(f"frugalwatch {name}" in page.read_text() for page in pages)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=identity)
+def test_every_relative_link_leads_to_a_file_and_a_heading(page: Path) -> None:
+    for target in _LINK.findall(_CODE.sub("", page.read_text())):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        found = (page.parent / path).resolve() if path else page
+        assert found.exists(), f"{target} leads nowhere"
+        if anchor:
+            assert anchor in anchors(found), f"{target}: no such heading"
+
+
+def anchors(page: Path) -> set[str]:
+    """Headings of a page as a web site makes anchors of them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
+
+
+def test_no_file_knows_the_machine_it_was_written_on() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    names = [name for name in listed.stdout.split("\0") if name] or [
+        identity(path)
+        for folder in ("frugalwatch", "collectors", "docs")
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    ]
+    for name in names:
+        path = ROOT / name
+        if path == Path(__file__) or not path.is_file():
+            continue
+        found = _PRIVATE.search(path.read_text(errors="replace"))
+        assert found is None, f"{name}: {found and found.group()}"
