@@ -20,7 +20,8 @@ from types import TracebackType
 PIPE_VARIABLE = "FRUGALWATCH_PIPE"
 # Steps are counted here and told at most this often, so that a step costs an addition.
 _STEP_PERIOD_NS = 100_000_000
-_QUEUE_LIMIT = 1000
+# Messages that wait for a full pipe, or for a thread that is writing: about a megabyte.
+_QUEUE_LIMIT = 10_000
 _NAME_LENGTH = 200
 _ATOMIC = 4096  # PIPE_BUF: a write of up to this many bytes is never mixed with another one
 
@@ -81,14 +82,25 @@ class _Line:
     def _flush(self) -> None:
         while self._queue and self._lock.acquire(False):
             try:
-                while self._queue and self._write(self._queue[0]):
-                    self._queue.popleft()
-                if self._queue:
-                    return
+                while self._queue:
+                    if not self._write_some():
+                        return
             finally:
                 self._lock.release()
 
-    def _write(self, message: bytes) -> bool:
+    def _write_some(self) -> bool:
+        """Write as many messages as one write may hold; False if the pipe is full."""
+        queue, data, count = self._queue, self._queue[0], 1
+        while count < len(queue) and len(data) + len(queue[count]) <= _ATOMIC:
+            data += queue[count]
+            count += 1
+        if not self._write(data):
+            return False
+        for _ in range(count):
+            queue.popleft()
+        return True
+
+    def _write(self, data: bytes) -> bool:
         """False if the pipe is full. Once the run is over, messages go nowhere."""
         try:
             if not self._is_open():
@@ -97,7 +109,7 @@ class _Line:
                 self._descriptor = os.open(self._path, flags)
                 found = os.fstat(self._descriptor)
                 self._identity = (found.st_dev, found.st_ino)
-            os.write(self._descriptor, message)
+            os.write(self._descriptor, data)
         except BlockingIOError:
             return False
         except OSError:
