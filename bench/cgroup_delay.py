@@ -15,7 +15,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from frugalwatch.supervisor.cgroup import JobCgroup, make_job_cgroup
+from frugalwatch.sampler.cgroup import JobCgroup, make_job_cgroup
 from frugalwatch.supervisor.job import StartedJob, start_job
 from frugalwatch.supervisor.signals import CallersSignals
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from collectors.band import Band
 from collectors.base import Boundary, Domain
-from collectors.cpu_model import CpuPowerModel
+from collectors.cpu_power_model import CpuPowerModel
 
 # Bounds as factors on a figure. Judgements, not measurements; docs/explanation/modelled-energy.md
 # gives the reasons.

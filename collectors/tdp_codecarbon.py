@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from collectors.band import Band
 from collectors.cpu_identity import CpuIdentity
-from collectors.cpu_model import CpuPowerModel
+from collectors.cpu_power_model import CpuPowerModel
 
 _FILE = "codecarbon/data/hardware/cpu_power.csv"
 

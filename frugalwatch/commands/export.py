@@ -61,7 +61,7 @@ def command(
 
     RUN is as for `frugalwatch show`. Joules of samples are cumulative from the run's first one.
     """
-    from frugalwatch.ledger.database import open_database
+    from frugalwatch.ledger.current import open_database
 
     if codecarbon and samples:
         raise UsageError("emissions.csv has no samples", hint="leave out --samples or --codecarbon")

@@ -61,7 +61,7 @@ def command(
 def _find(settings: Settings, state: str | None, text: str, limit: int | None) -> list[RunRow]:
     from frugalwatch.errors import LedgerError
     from frugalwatch.ledger.connection import trouble
-    from frugalwatch.ledger.database import open_database
+    from frugalwatch.ledger.current import open_database
 
     try:
         with open_database(settings, os.environ) as database:

@@ -184,7 +184,7 @@ def _zone_check(loaded: Loaded) -> Check:
 
 
 def _cgroup_check(loaded: Loaded, environ: Mapping[str, str]) -> Check:
-    from frugalwatch.supervisor.cgroup import make_job_cgroup
+    from frugalwatch.sampler.cgroup import make_job_cgroup
 
     by_tree = "by process tree; children of a parent that ignores SIGCHLD, and what outlives the"
     group = make_job_cgroup(f"doctor-{os.getpid()}", environ)
@@ -197,7 +197,7 @@ def _cgroup_check(loaded: Loaded, environ: Mapping[str, str]) -> Check:
 
 
 def _pipe_check(environ: Mapping[str, str]) -> Check:
-    from frugalwatch.supervisor.api_pipe import open_api_pipe
+    from frugalwatch.sampler.api_pipe import open_api_pipe
 
     opened = open_api_pipe(f"doctor-{os.getpid()}", environ)
     if opened is None:

@@ -4,13 +4,29 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from frugalwatch.errors import FrugalWatchError, LedgerError
 from frugalwatch.ledger.connection import Notify, memory_ledger, open_ledger, trouble
-from frugalwatch.ledger.paths import Location, fallback_directories, fallback_inbox
+from frugalwatch.ledger.database import database
+from frugalwatch.ledger.merge import merge_connection
+from frugalwatch.ledger.paths import (
+    Location,
+    fallback_directories,
+    fallback_inbox,
+    ledger_path,
+    locate,
+)
 from frugalwatch.ledger.reading import open_reader
 from frugalwatch.ledger.rescue import remove_ledger
+
+if TYPE_CHECKING:
+    from sqlite_utils.db import Database
+
+    from frugalwatch.config.settings import Settings
 
 _LARGEST_IN_MEMORY_BYTES = 256 * 1024 * 1024
 
@@ -48,10 +64,26 @@ def open_current(
     return open_reader(location.ledger)
 
 
+@contextmanager
+def open_database(settings: Settings, environ: Mapping[str, str]) -> Iterator[Database]:
+    """The ledger that the settings name, for reading, with the runs of its inboxes.
+
+    What cannot be shown is said on stderr. Raises LedgerError.
+    """
+    location = locate(ledger_path(settings, environ), environ)
+    conn = open_current(location, environ, notify=_warn)
+    try:
+        yield database(conn)
+    finally:
+        conn.close()
+
+
+def _warn(_kind: str, message: str) -> None:
+    print(f"warning: {message}", file=sys.stderr)
+
+
 def _take_in(conn: sqlite3.Connection, files: Sequence[str], notify: Notify) -> list[str]:
     """Merge these files; the ones that went well."""
-    from frugalwatch.ledger.merge import merge_connection
-
     done = []
     for file in files:
         try:

@@ -9,17 +9,12 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeAlias
 
-from frugalwatch.ledger.current import open_current
-from frugalwatch.ledger.paths import ledger_path, locate
-
 if TYPE_CHECKING:
     from sqlite_utils.db import Database
-
-    from frugalwatch.config.settings import Settings
 
 Cell: TypeAlias = int | float | str | None
 
@@ -33,24 +28,6 @@ def database(conn: sqlite3.Connection) -> Database:
         from sqlite_utils.db import Database
 
     return Database(conn, recursive_triggers=False, execute_plugins=False)
-
-
-@contextmanager
-def open_database(settings: Settings, environ: Mapping[str, str]) -> Iterator[Database]:
-    """The ledger that the settings name, for reading, with the runs of its inboxes.
-
-    What cannot be shown is said on stderr. Raises LedgerError.
-    """
-    location = locate(ledger_path(settings, environ), environ)
-    conn = open_current(location, environ, notify=_warn)
-    try:
-        yield database(conn)
-    finally:
-        conn.close()
-
-
-def _warn(_kind: str, message: str) -> None:
-    print(f"warning: {message}", file=sys.stderr)
 
 
 @contextmanager

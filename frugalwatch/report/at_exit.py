@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from frugalwatch.report.style import choose_style
 from frugalwatch.report.summary import block_summary, line_summary
-from frugalwatch.supervisor.supervise import Outcome
+
+if TYPE_CHECKING:
+    from frugalwatch.supervisor.supervise import Outcome
 
 
 def report_outcome(

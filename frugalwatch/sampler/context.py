@@ -10,8 +10,8 @@ from typing import NamedTuple
 from collectors.base import Collector, Device, Observation
 from collectors.host import Host
 from frugalwatch.config.settings import Settings
-from frugalwatch.supervisor.api_pipe import ApiPipe
-from frugalwatch.supervisor.cgroup import JobCgroup
+from frugalwatch.sampler.api_pipe import ApiPipe
+from frugalwatch.sampler.cgroup import JobCgroup
 
 
 class Opening(NamedTuple):

@@ -20,7 +20,6 @@ from frugalwatch.sampler.messages import Listener
 from frugalwatch.sampler.panel import Panel
 from frugalwatch.sampler.recorder import Recorder
 from frugalwatch.sampler.run_start import describe_run
-from frugalwatch.supervisor.signals import FORWARDED
 
 if TYPE_CHECKING:  # loaded by `readers` where there is a driver to read
     from collectors.isolated import IsolatedCollector
@@ -167,8 +166,8 @@ class Sampler:
         *lines, self._control_buffer = self._control_buffer.split(b"\n")
         for line in lines:
             message = json.loads(line)
-            if "drain" in message:
-                while signal.sigtimedwait(FORWARDED, 0) is not None:
+            if "forget" in message:  # signals that are kept pending for the supervisor to see
+                while signal.sigtimedwait(message["forget"], 0) is not None:
                     continue
             if "end" in message:
                 self._end = message["end"]

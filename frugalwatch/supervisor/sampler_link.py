@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from frugalwatch.sampler.context import RunContext
 from frugalwatch.sampler.process import become_sampler
+from frugalwatch.supervisor.signals import FORWARDED
 
 # A sampler that dies at once every time is given up after this many; one that lived for a while
 # (the kernel took memory back, somebody killed it) is replaced without end.
@@ -100,7 +101,7 @@ class SamplerLink:
 
     def drain_signals(self) -> None:
         """Ask the sampler to forget the signals that it has pending."""
-        self._send({"drain": True})
+        self._send({"forget": sorted(FORWARDED)})
 
     def finish(
         self, end: JobEnd, *, patience_s: float, interrupted: Callable[[], bool]

@@ -16,10 +16,10 @@ from typing import NamedTuple, TypeVar
 
 from collectors.host import Host
 from frugalwatch.config.settings import Settings
+from frugalwatch.sampler.api_pipe import ApiPipe, open_api_pipe
+from frugalwatch.sampler.cgroup import JobCgroup, make_job_cgroup
 from frugalwatch.sampler.context import Opening, RunContext, Shelf
 from frugalwatch.sampler.sources import machine_busy_us, open_quick_sources
-from frugalwatch.supervisor.api_pipe import ApiPipe, open_api_pipe
-from frugalwatch.supervisor.cgroup import JobCgroup, make_job_cgroup
 from frugalwatch.supervisor.descriptors import (
     STDERR,
     STDOUT,

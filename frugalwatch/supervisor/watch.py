@@ -6,8 +6,8 @@ import os
 import signal
 import time
 
+from frugalwatch.sampler.cgroup import JobCgroup
 from frugalwatch.sampler.job_tree import OUR_NAMES, tree_use
-from frugalwatch.supervisor.cgroup import JobCgroup
 from frugalwatch.supervisor.job import StartedJob
 from frugalwatch.supervisor.sampler_link import JobEnd, SamplerLink
 from frugalwatch.supervisor.signals import ENDING, WATCHED, forward, reached_job_already

@@ -16,7 +16,8 @@ from collectors.calibration import (
     calibrated_model,
 )
 from collectors.cpu_identity import parse_cpuinfo
-from collectors.cpu_model import CpuPowerModel, cpu_model_collector, table_model
+from collectors.cpu_model import cpu_model_collector
+from collectors.cpu_power_model import CpuPowerModel, table_model
 from collectors.cpu_table import thread_power
 from collectors.tdp_codecarbon import NoTdp, Tdp, socket_tdp, socket_threads, tdp_model
 from tests.support.machine_tree import EPYC_MILAN, ICE_LAKE_SP, MachineTree, cpuinfo

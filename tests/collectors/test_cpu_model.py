@@ -11,12 +11,8 @@ from hypothesis import strategies as st
 from collectors.band import Band
 from collectors.base import Collector, Gap, Reading, Resumable
 from collectors.calibration import Calibration, ToldPower
-from collectors.cpu_model import (
-    KEY,
-    CpuModelCollector,
-    CpuPowerModel,
-    cpu_model_collector,
-)
+from collectors.cpu_model import KEY, CpuModelCollector, cpu_model_collector
+from collectors.cpu_power_model import CpuPowerModel
 from collectors.host import Host
 from tests.support.machine_tree import (
     ICE_LAKE_SP,
