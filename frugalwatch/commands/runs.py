@@ -93,7 +93,7 @@ def table(runs: list[RunRow], width: int | None) -> list[str]:
 
 
 def _cells(run: RunRow) -> tuple[str, ...]:
-    from frugalwatch.report.format import duration, grams
+    from frugalwatch.report.format import duration
 
     return (
         str(run.number),
@@ -101,7 +101,7 @@ def _cells(run: RunRow) -> tuple[str, ...]:
         _started(run.started_utc_s),
         duration(run.duration_s),
         _energy(run),
-        "-" if run.co2e_g is None else grams(run.co2e_g),
+        _carbon(run),
         "",
     )
 
@@ -118,6 +118,15 @@ def _started(utc_s: float) -> str:
     then = time.localtime(utc_s)
     same_year = then.tm_year == time.localtime().tm_year
     return time.strftime("%m-%d %H:%M" if same_year else "%Y-%m-%d", then)
+
+
+def _carbon(run: RunRow) -> str:
+    """Carbon of all counted energy; `~` where any of it is modelled."""
+    if run.co2e_g is None:
+        return "-"
+    from frugalwatch.report.format import grams
+
+    return f"{grams(run.co2e_g)}{'' if run.estimated_j is None else '~'}"
 
 
 def _energy(run: RunRow) -> str:

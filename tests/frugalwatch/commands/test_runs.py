@@ -34,14 +34,14 @@ def test_the_table_is_plain_and_whole_in_a_pipe(
     assert main(["runs"]) == 0
     shown = capsys.readouterr()
     assert shown.out == (
-        "Run  State        Started       Time     Energy    CO2e  Command\n"
-        "  6  interrupted  2025-01-01  10.0 s          -       -  python train.py\n"
-        "  5  signal 9     2025-01-01  10.0 s          -       -  python train.py\n"
-        "  4  running      2025-01-01     0 s          -       -  sleep 1000\n"
-        "  3  exit 1       2025-01-01  10.0 s   0.42 Wh~  0.20 g  python train.py"
+        "Run  State        Started       Time     Energy     CO2e  Command\n"
+        "  6  interrupted  2025-01-01  10.0 s          -        -  python train.py\n"
+        "  5  signal 9     2025-01-01  10.0 s          -        -  python train.py\n"
+        "  4  running      2025-01-01     0 s          -        -  sleep 1000\n"
+        "  3  exit 1       2025-01-01  10.0 s   0.42 Wh~  0.20 g~  python train.py"
         " --a-very-long-option=with/a/very/long/value --and-another-one=42\n"
-        "  2  done         2025-01-01  10.0 s  0.417 Wh+  0.20 g  python train.py\n"
-        "  1  done         2025-01-01  10.0 s   0.417 Wh  0.20 g  python train.py\n"
+        "  2  done         2025-01-01  10.0 s  0.417 Wh+  0.20 g~  python train.py\n"
+        "  1  done         2025-01-01  10.0 s   0.417 Wh   0.20 g  python train.py\n"
     )
     assert "~ estimated, not measured" in shown.err
     assert "\x1b" not in shown.out
