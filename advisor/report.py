@@ -224,7 +224,7 @@ def advice_list(advices: Sequence[StoredAdvice]) -> str:
         return "No advice yet. Make one: frugalwatch advise -- COMMAND"
     lines = [f"{'Advice':<8}{'State':<13}{'Best change':<46}Command"]
     for advice in advices:
-        best = "nothing worth doing" if advice.state == "done" else ""
+        best = _outcome(advice.result) if advice.state == "done" else ""
         if advice.recommendations:
             entries: Sequence[Any] = advice.result["recommendations"]  # type: ignore[assignment]
             unit = "energy" if advice.result["unit"] == "energy_j" else "CPU"
@@ -232,3 +232,9 @@ def advice_list(advices: Sequence[StoredAdvice]) -> str:
         command = show.command_line(list(advice.command), 40)
         lines.append(f"{advice.name:<8}{advice.state:<13}{best:<46}{command}")
     return "\n".join(lines)
+
+
+def _outcome(document: Mapping[str, Any]) -> str:
+    """What an advice without recommendations came to."""
+    verdicts = {row["verdict"] for row in document["not_recommended"]}
+    return "no verdict" if "not confirmed" in verdicts else "nothing worth doing"

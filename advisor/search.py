@@ -22,6 +22,8 @@ from advisor.trials import BASE, BASELINES, Figure, Stage, Trial, Trials
 FINALISTS = 3
 SCREENING_ROUNDS = 3
 DEFAULT_ROUNDS = 8
+# With fewer, one disturbed round widens the intervals out of proportion: rather fewer variants.
+_SOLID_ROUNDS = 6
 # A replay that takes this many times as long as the first one hangs, or is of no use.
 _TOO_LONG = 5.0
 _TOO_LONG_AT_LEAST_S = 20.0
@@ -113,15 +115,18 @@ class Search:
     def confirm(self, finalists: Sequence[Variant], reference: Variant | None = None) -> None:
         """Fresh rounds of the finalists, until there are enough or the time is up.
 
-        Where the time is not enough for three rounds of all, the last of them are left out, but
+        Where the time is not enough for six rounds of all, the last of them are left out, but
         never the first, nor `reference`, the fair second yardstick.
         """
         wanted = self._plan.rounds or DEFAULT_ROUNDS
         extra = [] if reference is None or reference in finalists else [reference]
         kept = list(finalists)
         if self._plan.rounds is None:
-            while len(kept) > 1 and LEAST_ROUNDS * self._round_s([*kept, *extra]) > self.left_s():
-                kept.remove(next(v for v in reversed(kept) if v != reference))
+            while len(kept) > 1 and _SOLID_ROUNDS * self._round_s([*kept, *extra]) > self.left_s():
+                spare = [v for v in kept[1:] if v != reference]
+                if not spare:
+                    break
+                kept.remove(spare[-1])
                 self.out_of_time = True
         finalists = [*kept, *extra]
         if not finalists:  # the program against itself alone tells nothing

@@ -105,3 +105,12 @@ def test_best_of_each_technique_is_stacked_and_measured_second() -> None:
     assert stacked[0].claim == "cpu"  # one part of it claims no more
     assert [v.name for v in by_promise([a, other, b])] == ["a", "a + b", "c", "b"]
     assert combinations([a, other]) == []
+
+
+def test_too_little_time_keeps_the_second_yardstick() -> None:
+    first, reference = variant("a"), variant("one thread")
+    hunt = search(ScriptedReplays({"a": 0.5}), Plan(time_budget_s=5))
+    hunt.look()
+    hunt.confirm([first, variant("b"), reference], reference)
+    assert hunt.trials.of("one thread", "confirmation")
+    assert not hunt.trials.of("b", "confirmation")
