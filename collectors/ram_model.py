@@ -32,7 +32,9 @@ def ram_needs_model(devices: Sequence[Device]) -> bool:
     A whole-server CPU model, psys or a wall meter has the memory inside; a RAPL package has not,
     and a DRAM counter beside it makes a model needless.
     """
-    covered = {domain for device in devices for domain in (device.domain, *device.encloses)}
+    # psys has the memory inside, but it is not in the sum beside a package.
+    parts = [device for device in devices if device.domain != "system"]
+    covered = {domain for device in parts for domain in (device.domain, *device.encloses)}
     return "cpu" in covered and "ram" not in covered
 
 

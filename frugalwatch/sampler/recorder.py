@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
 from collectors.base import Device, Gap, Observation, ProcessUtilization, Reading
@@ -137,6 +138,8 @@ class Recorder:
         )
 
     def _gpu(self, seen: ProcessUtilization, job_pids: frozenset[int]) -> None:
+        if seen.share_by_pid and not any(map(_is_here, seen.share_by_pid)):
+            return  # the driver names processes of the host, which mean nothing in a container
         use = self._gpu_use.setdefault(seen.device, _GpuUse())
         window_us = max(0, seen.t_mono_ns - seen.since_mono_ns) // 1000
         for pid, share in seen.share_by_pid.items():
@@ -158,6 +161,10 @@ class Recorder:
         if handle is not None:
             self._depth[message.pid] = max(0, self._depth.get(message.pid, 1) - 1)
             self._journal.phase_ended(handle, message.t_mono_ns)
+
+
+def _is_here(pid: int) -> bool:
+    return os.path.exists(f"/proc/{pid}")
 
 
 def _shifted(reading: Reading, by: Reading) -> Reading:

@@ -38,7 +38,7 @@ def tree(tmp_path: Path) -> MachineTree:
         ([PACKAGE], True),
         ([PACKAGE, GPU], True),
         ([PACKAGE, DRAM], False),
-        ([PACKAGE, PSYS], False),
+        ([PACKAGE, PSYS], True),  # psys counts only where nothing finer is measured
         ([PSYS], False),
         ([GPU], False),
         ([], False),
