@@ -30,13 +30,21 @@ _SECRET_NAME = re.compile(
     r"|auth(orization)?|bearer|cookie|session[-_]?id|signature|\bpwd)",
     re.IGNORECASE,
 )
+# An assignment, a header or an option in the middle of a longer text, as in `sh -c "TOKEN=x run"`.
+# Possessive quantifiers (`++`) keep these patterns linear: an argument may be 128 KiB long.
+_NAME_INSIDE = re.compile(r"(?<![\w.-])(?P<name>[\w.-]++)(?P<between>\s*+[=:]\s*+|\s++(?!-))")
+_VALUE_INSIDE = re.compile(
+    r"(?:(?:bearer|basic|token)\s++)?(?P<value>\"[^\"]*+\"|'[^']*+'|[^\s;,&|\"']++)", re.IGNORECASE
+)
 # Tokens that say by their prefix what they are, and JSON web tokens.
 _SECRET_VALUE = re.compile(
     r"(hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}"
     r"|glpat-[\w-]{16,}|xox[abprs]-[\w-]{10,}|AKIA[0-9A-Z]{16}|AIza[\w-]{30,}|wandb_v1_\w{16,}"
-    r"|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]+)"
+    r"|(?<![\w-])eyJ[\w-]{10,}+\.[\w-]{10,}+\.[\w-]+)"
 )
-_URL_PASSWORD = re.compile(r"(\b[a-z][a-z0-9+.-]*://[^/\s:@]*:)[^@\s/]+@", re.IGNORECASE)
+_URL_PASSWORD = re.compile(
+    r"((?<![\w+.-])[a-z][a-z0-9+.-]*+://[^/\s:@]*+:)[^@\s/]++@", re.IGNORECASE
+)
 _ASSIGNMENT = re.compile(r"^(-{0,2}[\w.-]+)([=:])(.*)$", re.DOTALL)
 # An option like `--tokenizer bert` or `--max-tokens 128` names no secret.
 _NOT_SECRET = re.compile(
@@ -82,4 +90,20 @@ def _names_secret(name: str) -> bool:
 
 
 def _mask_inside(text: str) -> str:
+    text = _mask_assignments(text)
     return _URL_PASSWORD.sub(rf"\1{MASK}@", _SECRET_VALUE.sub(MASK, text))
+
+
+def _mask_assignments(text: str) -> str:
+    parts: list[str] = []
+    done = 0
+    for found in _NAME_INSIDE.finditer(text):
+        # `--password x` is an option and its value; "a token of" are words.
+        assigns = found["between"].strip() or found["name"].startswith("-")
+        if found.start() < done or not assigns or not _names_secret(found["name"]):
+            continue
+        value = _VALUE_INSIDE.match(text, found.end())
+        if value is not None:
+            parts += [text[done : value.start("value")], MASK]
+            done = value.end()
+    return "".join([*parts, text[done:]])
