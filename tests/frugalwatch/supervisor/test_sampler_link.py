@@ -1,0 +1,50 @@
+"""A sampler that cannot be started is tried again, with pauses, and costs nothing meanwhile."""
+
+from __future__ import annotations
+
+import os
+import resource
+from typing import cast
+
+from frugalwatch.sampler.context import RunContext
+from frugalwatch.supervisor.sampler_link import JobEnd, SamplerLink
+from tests.support.unprivileged import as_nobody
+
+NO_CONTEXT = cast(RunContext, None)  # no sampler comes to life here
+END = JobEnd(1, 0, None, 0, "tree", 0)
+
+
+def without(limit: int, value: int) -> tuple[list[float], int, object]:
+    """Pauses before new tries, descriptors that leaked, and the answer, under a limit."""
+    before = len(os.listdir("/proc/self/fd"))
+    hard = resource.getrlimit(limit)[1]
+    link = SamplerLink(NO_CONTEXT)
+    pauses = []
+    resource.setrlimit(limit, (value, hard))
+    try:
+        for _ in range(5):
+            link.start()
+            pauses.append(link.restart_in_s)
+        answer = link.finish(END, patience_s=1.0, interrupted=lambda: False)
+    finally:
+        resource.setrlimit(limit, (hard, hard))
+    assert link.pid is None
+    return (
+        [round(p, 1) for p in pauses if p is not None],
+        len(os.listdir("/proc/self/fd")) - before,
+        answer,
+    )
+
+
+def test_without_a_free_descriptor_the_pauses_grow_and_nothing_leaks() -> None:
+    pauses, leaked, answer = as_nobody(lambda: list(without(resource.RLIMIT_NOFILE, 3)))
+    assert pauses == [0.0, 0.1, 0.5, 2.0, 2.0]
+    assert leaked == 0
+    assert answer is None
+
+
+def test_without_a_free_process_the_pauses_grow_and_nothing_leaks() -> None:
+    pauses, leaked, answer = as_nobody(lambda: list(without(resource.RLIMIT_NPROC, 0)))
+    assert pauses == [0.0, 0.1, 0.5, 2.0, 2.0]
+    assert leaked == 0
+    assert answer is None
