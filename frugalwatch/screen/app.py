@@ -44,6 +44,17 @@ class Screen(App[None]):
     VERTICAL_BREAKPOINTS = [(0, "-short"), (_TALL, "-tall")]  # noqa: RUF012
     CSS = """
     #views { height: 1fr; }
+    #upper { height: 1fr; }
+    #recent { height: 5; }
+    JobsTable { background: $background; }
+    #all { height: 1fr; }
+    #count { height: 1; }
+    #filter { display: none; height: 1; padding: 0 1; }
+    #filter.-open { display: block; }
+    #facts { display: none; }
+    .-wide #facts { display: block; }
+    .-tall #recent { height: 11; }
+    .-tall #devices { margin: 1 0; }
     .-ascii DataTable, .-ascii VerticalScroll { scrollbar-size: 0 0; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -240,7 +251,7 @@ class Screen(App[None]):
 
     async def _open(self, number: int) -> None:
         page = Page("  reading the run ...")
-        self.push_screen(page)
+        await self.push_screen(page)
         self.run_worker(self._fill(page, number))
 
     async def _fill(self, page: Page, number: int) -> None:

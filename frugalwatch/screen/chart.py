@@ -36,7 +36,7 @@ _WINDOWS_S = (60, 120, 300, 600)
 class PowerChart(Widget):
     """Power of the counted devices over the last minutes. `symbols` is fixed for its life."""
 
-    DEFAULT_CSS = "PowerChart { height: 1fr; min-height: 5; }"
+    DEFAULT_CSS = "PowerChart { width: 1fr; height: 1fr; min-height: 5; }"
 
     def __init__(self, symbols: Symbols) -> None:
         super().__init__(id="chart")
@@ -118,16 +118,14 @@ class PowerChart(Widget):
     def _axis(self, length_s: int, marks: list[bool], width: int, *, running: bool) -> Strip:
         """The time axis. `?` is below what is not complete: a device gave no figure there."""
         cells = width - _GUTTER
-        text = [" "] * cells
+        text = ["?" if marked else " " for marked in marks[:cells]]
+        text += [" "] * (cells - len(text))
         for place, label in (
             (0, f"-{_length(length_s)}"),
             (cells // 2, f"-{_length(length_s // 2)}"),
             (cells - 3, "now" if running else "end"),
         ):
             text[place : place + len(label)] = label
-        for place, marked in enumerate(marks[:cells]):
-            if marked:
-                text[place] = "?"
         line = " " * _GUTTER + "".join(text)[:cells]
         return _whole([Segment(line, self.rich_style)], width, self.rich_style)
 

@@ -20,11 +20,9 @@ from frugalwatch.screen.words import (
 
 
 class Facts(Static):
-    """Energy, carbon, cost and grid of the run, each with its bounds; hidden on a narrow screen."""
+    """Energy, carbon, cost and grid of the run, each with its bounds; only on a wide screen."""
 
-    DEFAULT_CSS = (
-        "Facts { width: 40; display: none; padding: 0 1 0 2; } .-wide Facts { display: block; }"
-    )
+    DEFAULT_CSS = "Facts { width: 40; padding: 0 1 0 2; }"
 
     def show_run(self, run: RunNow | None, unit: Unit) -> None:
         """Write the panel for this run."""

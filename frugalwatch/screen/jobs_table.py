@@ -14,9 +14,9 @@ from frugalwatch.ledger.queries import RunRow
 from frugalwatch.report.format import command_line, duration, percent
 from frugalwatch.screen.words import Unit, row_carbon, row_energy, started_text, state_text
 
-_WIDE = 110
+_NARROW, _WIDE = 72, 110
 _COLUMNS = (("Run", 6), ("State", 12), ("Time", 13), ("Energy", 12), ("CO2e", 11))
-_MORE = (("Started", 13), ("Cover", 9))
+_MORE = (("Started", 14), ("Cover", 8))
 _RIGHT = frozenset({"Time", "Energy", "CO2e", "Cover"})
 
 
@@ -49,7 +49,7 @@ class JobsTable(DataTable[str]):
         self._rows: dict[str, tuple[str, ...]] = {}
         self._runs: tuple[RunRow, ...] = ()
         self._unit: Unit = "Wh"
-        self._wide: bool | None = None
+        self._fixed: tuple[tuple[str, int], ...] = ()
         self._room = 0
         self._at: int | None = None
 
@@ -70,7 +70,7 @@ class JobsTable(DataTable[str]):
     def on_resize(self, event: events.Resize) -> None:
         """Give the command what is left of the new width."""
         del event
-        if self._wide is not None:
+        if self._fixed:
             self.show_runs(self._runs, self._unit, self._at)
 
     def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
@@ -90,13 +90,12 @@ class JobsTable(DataTable[str]):
 
     def _set_columns(self) -> None:
         width = self.size.width or self.app.size.width
-        wide = width >= _WIDE
-        fixed = (*_COLUMNS, *(_MORE if wide else ()))
+        fixed = _columns(width)
         # One column is the scroll bar's, whether it is there or not.
         room = max(8, width - sum(size for _, size in fixed) - 2)
-        if (wide, room) == (self._wide, self._room):
+        if (fixed, room) == (self._fixed, self._room):
             return
-        self._wide, self._room = wide, room
+        self._fixed, self._room = fixed, room
         self._rows = {}
         self.clear(columns=True)
         for name, size in fixed:
@@ -123,16 +122,25 @@ class JobsTable(DataTable[str]):
             "Time": duration(run.duration_s),
             "Energy": row_energy(run, self._unit),
             "CO2e": row_carbon(run),
-            "Started": f"  {started_text(run)}",
+            "Started": started_text(run),
             "Cover": "-" if run.coverage is None else percent(run.coverage),
         }
-        fixed = (*_COLUMNS, *(_MORE if self._wide else ()))
-        cells = [_aligned(name, values[name], size) for name, size in fixed]
+        cells = [_aligned(name, values[name], size) for name, size in self._fixed]
         return (*cells, "  " + command_line(list(run.command), self._room - 2))
 
 
+def _columns(width: int) -> tuple[tuple[str, int], ...]:
+    """The columns before the command, with their widths."""
+    if width < _NARROW:
+        return tuple(column for column in _COLUMNS if column[0] != "Time")
+    return (*_COLUMNS, *_MORE) if width >= _WIDE else _COLUMNS
+
+
 def _aligned(name: str, text: str, size: int) -> str:
-    return text.rjust(size) if name in _RIGHT else text.ljust(size)
+    if name in _RIGHT:
+        return text.rjust(size)
+    # What follows a column of figures keeps its distance.
+    return f"  {text}".ljust(size) if name == "Started" else text.ljust(size)
 
 
 def _number(key: str | None) -> int | None:

@@ -16,13 +16,6 @@ MOST_RUNS = 500
 class JobsView(Vertical):
     """The list of runs with a line to filter it by words of the command."""
 
-    DEFAULT_CSS = """
-    JobsView #all { height: 1fr; }
-    JobsView #count { height: 1; }
-    JobsView Input { height: 1; border: none; padding: 0 1; display: none; }
-    JobsView Input.-open { display: block; }
-    """
-
     def __init__(self) -> None:
         super().__init__(id="jobs")
         self._at: int | None = None
@@ -31,7 +24,9 @@ class JobsView(Vertical):
         """The widgets from top to bottom."""
         yield JobsTable(id="all")
         yield Static(id="count", markup=False)
-        yield Input(placeholder="words of the command; Enter keeps, Esc clears", id="filter")
+        yield Input(
+            placeholder="words of the command; Enter keeps, Esc clears", id="filter", compact=True
+        )
 
     def show_look(self, look: Look, unit: Unit) -> None:
         """Show this look at the ledger."""

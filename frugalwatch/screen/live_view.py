@@ -21,13 +21,6 @@ _DEVICES_SHORT, _DEVICES_TALL = 4, 11
 class LiveView(Vertical):
     """Chart, devices, and the latest runs."""
 
-    DEFAULT_CSS = """
-    LiveView #recent { height: 5; }
-    LiveView #upper { height: 1fr; }
-    .-tall LiveView #recent { height: 10; }
-    .-tall LiveView DeviceTable { margin: 1 0; }
-    """
-
     def __init__(self, symbols: Symbols) -> None:
         super().__init__(id="live")
         self._symbols = symbols

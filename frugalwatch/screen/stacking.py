@@ -7,6 +7,7 @@ and the chart marks the column as incomplete.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
@@ -22,6 +23,9 @@ _DOTS: dict[Symbols, tuple[int, int]] = {"braille": (2, 4), "block": (1, 8), "as
 _BRAILLE = ((0x40, 0x04, 0x02, 0x01), (0x80, 0x20, 0x10, 0x08))
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _EMPTY = -1
+# Where a scale may end, times a power of ten; none ends below a hundredth of a watt.
+_ROUND = (1, 1.5, 2, 3, 4, 5, 6, 8)
+_LEAST_W = 0.01
 
 
 class Cell(NamedTuple):
@@ -115,12 +119,9 @@ def ceiling_w(bands: Sequence[Band]) -> float:
     peak = max((sum(w or 0.0 for w in column) for column in _columns(bands)), default=0.0)
     if peak <= 0:
         return 1.0
-    power = 1.0
-    while power > peak:
-        power /= 10
-    while power * 10 <= peak:
-        power *= 10
-    return next(power * step for step in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if power * step >= peak)
+    peak = max(peak, _LEAST_W)
+    power = 10.0 ** math.floor(math.log10(peak))
+    return next((power * step for step in _ROUND if power * step >= peak), 10 * power)
 
 
 def incomplete(bands: Sequence[Band], symbols: Symbols) -> list[bool]:
