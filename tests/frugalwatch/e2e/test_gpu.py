@@ -37,6 +37,9 @@ def test_a_driver_call_that_hangs_holds_up_neither_the_job_nor_its_end(
     assert gpu["energy_j"] <= truth * 1.005, "not inflated"  # type: ignore[operator]
     assert gpu["energy_j"] > 0.3 * truth  # type: ignore[operator]
     assert gpu["low_j"] <= truth <= gpu["high_j"] * 1.01  # type: ignore[operator]
+    (gap,) = events(run, "gap")
+    assert (gap["cause"], gap["energy_missing"]) == ("timeout", True)
+    assert gap["t_s"] == pytest.approx(run["wall_s"], abs=0.1), "until the end of the job"
 
 
 def test_a_driver_call_that_hung_in_between_costs_no_energy(frugalwatch: Frugalwatch) -> None:
@@ -61,6 +64,7 @@ def test_a_driver_that_hangs_when_it_is_loaded_costs_the_gpu_only(
     assert result.wall_s < 1 + 2 + 0.5
     assert [d for d in run["devices"] if d["domain"] == "gpu"] == []
     assert run["estimated_j"] > 0, "the CPU's model goes on"
+    assert "nvidia: the driver gave no answer" in result.said, "a silent GPU does not seem idle"
 
 
 def test_a_lost_card_costs_its_own_later_energy_only(frugalwatch: Frugalwatch) -> None:
@@ -93,3 +97,12 @@ def test_a_driver_that_is_broken_is_no_failure_of_the_job(frugalwatch: Frugalwat
     run, result = measure(frugalwatch, stub, 0.3)
     assert result.returncode == 0
     assert [d for d in run["devices"] if d["domain"] == "gpu"] == []
+    assert "nvidia: NVML says: unknown error" in result.said
+    assert "its energy is in no figure" in result.said
+    assert events(run, "notice")
+
+
+def test_a_driver_that_shows_no_card_is_no_news(frugalwatch: Frugalwatch) -> None:
+    run, result = measure(frugalwatch, NvmlStub(frugalwatch.folder, []), 0.3)
+    assert "nvidia" not in result.said
+    assert not events(run, "notice")
