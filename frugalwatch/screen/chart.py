@@ -9,6 +9,7 @@ from itertools import groupby
 
 from rich.segment import Segment
 from rich.style import Style
+from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -18,11 +19,10 @@ from frugalwatch.screen.records import DeviceNow, RunNow
 from frugalwatch.screen.stacking import (
     Band,
     Cell,
+    Columns,
     ceiling_w,
-    columns_of,
     edges,
     incomplete,
-    mean_power,
     stack,
     with_letters,
 )
@@ -43,6 +43,8 @@ class PowerChart(Widget):
         self._symbols = symbols
         self._run: RunNow | None = None
         self._lines: list[Strip] = []
+        self._columns: dict[tuple[int, str], Columns] = {}
+        self._style = Style()  # worked out anew for each drawing, and not for each segment
 
     def show_run(self, run: RunNow | None) -> None:
         """Draw this run from now on; None clears the chart."""
@@ -61,17 +63,24 @@ class PowerChart(Widget):
 
     def _draw(self) -> None:
         width, height = self.size
-        self._lines = []
+        before, self._lines = self._lines, []
         if self._run is not None and width > _GUTTER + 4 and height >= 4:
             self._lines = self._strips(self._run, width, height)
-        self.refresh()
+        if len(before) != len(self._lines):
+            self.refresh()
+            return
+        # Most lines of a full chart stay as they are: a slow terminal is spared them.
+        for y, (old, new) in enumerate(zip(before, self._lines, strict=True)):
+            if old != new:
+                self.refresh(Region(0, y, width, 1))
 
     def _strips(self, run: RunNow, width: int, height: int) -> list[Strip]:
+        self._style = self.rich_style
         shown = [device for device in ordered(run.devices) if device.counted]
         cells, rows = width - _GUTTER, height - 2
         length_s = window_s(run)
-        times = edges(run.end_ns, length_s * 1_000_000_000, cells * columns_of(self._symbols))
-        bands = [Band(LETTERS.get(d.domain, "O"), mean_power(d.trace, times)) for d in shown]
+        times = edges(run.end_ns, length_s * 1_000_000_000, cells, self._symbols)
+        bands = self._bands(run, shown, times)
         top_w = ceiling_w(bands)
         lines = stack(bands, rows, self._symbols, top_w) if bands else []
         lines = with_letters(lines, [band.letter for band in bands])
@@ -83,6 +92,14 @@ class PowerChart(Widget):
         marks = incomplete(bands, self._symbols) if bands else []
         strips.append(self._axis(length_s, marks, width, running=run.is_running))
         return strips
+
+    def _bands(self, run: RunNow, shown: list[DeviceNow], times: list[int]) -> list[Band]:
+        keys = [(run.row.number, device.key) for device in shown]
+        self._columns = {key: self._columns.get(key) or Columns() for key in keys}
+        return [
+            Band(LETTERS.get(d.domain, "O"), self._columns[key].mean_power(d.trace, times))
+            for key, d in zip(keys, shown, strict=True)
+        ]
 
     def _title(
         self, run: RunNow, shown: list[DeviceNow], palette: list[str], length_s: int, width: int
@@ -96,24 +113,22 @@ class PowerChart(Widget):
             letter = LETTERS.get(device.domain, "O")
             if letter not in seen:
                 seen.add(letter)
-                legend.append(
-                    Segment(f"  {letter}", self.rich_style + Style(color=colour, bold=True))
-                )
-                legend.append(Segment(f" {device.domain}", self.rich_style))
+                legend.append(Segment(f"  {letter}", self._style + Style(color=colour, bold=True)))
+                legend.append(Segment(f" {device.domain}", self._style))
         used = sum(len(segment.text) for segment in legend)
         if len(text) + used + 1 > width:
             legend, used = [], 0
-        gap = Segment(" " * max(0, width - len(text) - used - 1), self.rich_style)
-        return _whole([Segment(text, self.rich_style), gap, *legend], width, self.rich_style)
+        gap = Segment(" " * max(0, width - len(text) - used - 1), self._style)
+        return _whole([Segment(text, self._style), gap, *legend], width, self._style)
 
     def _row(self, label: str, line: list[Cell], palette: list[str], width: int) -> Strip:
-        segments = [Segment(label.rjust(_GUTTER - 1) + " ", self.rich_style)]
+        segments = [Segment(label.rjust(_GUTTER - 1) + " ", self._style)]
         for (band, under), group in groupby(line, key=lambda cell: (cell.band, cell.under)):
-            style = self.rich_style
+            style = self._style
             if band >= 0:
                 style += Style(color=palette[band], bgcolor=palette[under] if under >= 0 else None)
             segments.append(Segment("".join(cell.character for cell in group), style))
-        return _whole(segments, width, self.rich_style)
+        return _whole(segments, width, self._style)
 
     def _axis(self, length_s: int, marks: list[bool], width: int, *, running: bool) -> Strip:
         """The time axis. `?` is below what is not complete: a device gave no figure there."""
@@ -127,7 +142,7 @@ class PowerChart(Widget):
         ):
             text[place : place + len(label)] = label
         line = " " * _GUTTER + "".join(text)[:cells]
-        return _whole([Segment(line, self.rich_style)], width, self.rich_style)
+        return _whole([Segment(line, self._style)], width, self._style)
 
 
 def window_s(run: RunNow) -> int:

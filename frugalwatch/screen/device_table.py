@@ -22,11 +22,13 @@ class DeviceTable(Static):
 
     def __init__(self) -> None:
         super().__init__(id="devices")
+        self._height = 0
 
     def show_run(self, run: RunNow | None, unit: Unit, most: int) -> None:
         """Write the table for this run; nothing without one."""
         if run is None:
             self.update("")
+            self._height = 0
             return
         devices = ordered(run.devices)
         wide = self.app.size.width >= _WIDE
@@ -43,7 +45,10 @@ class DeviceTable(Static):
             text.append(f"\n   and {len(devices) - len(shown)} more: press Enter", style="dim")
         if not devices:
             text.append("\n   no sensor here, and no model: frugalwatch doctor says why")
-        self.update(text)
+        # Laying the screen out anew costs more than all else; only a further line needs it.
+        height = text.plain.count("\n")
+        self.update(text, layout=height != self._height)
+        self._height = height
 
 
 def _append(

@@ -31,7 +31,7 @@ class Facts(Static):
             text.append(f"{title}\n", style="bold")
             for line in lines:
                 text.append(f"  {line}\n")
-        self.update(text)
+        self.update(text, layout=False)
 
 
 def _sections(run: RunNow, unit: Unit) -> list[tuple[str, list[str]]]:

@@ -47,7 +47,7 @@ class Header(Static):
             text.append(f" {lines[0]}\n", style="bold")
             text.append(f" {lines[1]}\n", style="bold")
             text.append(f" {lines[2]}")
-            self.update(text)
+            self.update(text, layout=False)
 
 
 def _title(run: RunNow | None, width: int, clock: str) -> str:

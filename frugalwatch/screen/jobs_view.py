@@ -36,7 +36,9 @@ class JobsView(Vertical):
         count = len(look.runs)
         which = f" with {text!r}" if text else ""
         more = f", the latest {MOST_RUNS}" if count >= MOST_RUNS else ""
-        self.query_one("#count", Static).update(f" {count} run{'s' * (count != 1)}{which}{more}")
+        self.query_one("#count", Static).update(
+            f" {count} run{'s' * (count != 1)}{which}{more}", layout=False
+        )
 
     def stay_at(self, number: int) -> None:
         """Keep the cursor on this run from look to look."""

@@ -10,11 +10,13 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
 from frugalwatch.report.window import Span
-from frugalwatch.screen.records import Trace
+from frugalwatch.screen.records import Point, Trace
 from frugalwatch.screen.symbols import Symbols
 
 # Columns and rows of dots in one cell.
@@ -51,25 +53,58 @@ def columns_of(symbols: Symbols) -> int:
     return _DOTS[symbols][0]
 
 
-def edges(end_ns: int, length_ns: int, count: int) -> list[int]:
-    """`count` stretches of time that end with the one `end_ns` lies in.
+def edges(end_ns: int, length_ns: int, cells: int, symbols: Symbols) -> list[int]:
+    """The edges of all columns of dots in so many cells, the last of which `end_ns` lies in.
 
-    They lie on a fixed grid, so that from look to look the picture moves and does not flicker.
+    They lie on a fixed grid of whole cells, so that from look to look the picture moves and does
+    not flicker, and what is over need not be worked out again.
     """
-    step = max(1, length_ns // count)
-    last = -(-end_ns // step) * step
-    return [last - step * (count - place) for place in range(count + 1)]
+    per_cell = columns_of(symbols)
+    step = max(1, length_ns // (cells * per_cell))
+    last = -(-end_ns // (step * per_cell)) * per_cell
+    return [step * (last - cells * per_cell + place) for place in range(cells * per_cell + 1)]
+
+
+class Columns:
+    """One device's mean power by column; a column that is over is worked out once."""
+
+    def __init__(self) -> None:
+        self._done: dict[int, float | None] = {}
+        self._made_for: tuple[int, ...] = ()
+
+    def mean_power(self, trace: Trace, edges_ns: Sequence[int]) -> tuple[float | None, ...]:
+        """As the function of that name."""
+        made_for = (edges_ns[1] - edges_ns[0], *(gap.begin for gap in trace.gaps))
+        if made_for != self._made_for or not trace.points:
+            self._made_for, self._done = made_for, {}
+        done = [self._done[begin] for begin in edges_ns[:-1] if begin in self._done]
+        fresh = mean_power(trace, edges_ns[len(done) :])
+        found = (*done, *fresh)
+        if trace.points:
+            over_ns = trace.points[-1].t_mono_ns - trace.longest_step_ns
+            self._done = {
+                begin: watts
+                for begin, end, watts in zip(edges_ns, edges_ns[1:], found, strict=False)
+                if end <= over_ns
+            }
+        return found
 
 
 def mean_power(trace: Trace, edges_ns: Sequence[int]) -> tuple[float | None, ...]:
     """Mean watts between each pair of neighbouring edges; None where half or more is unknown."""
-    if len(trace.points) < 2:
+    points = trace.points[max(0, bisect_right(trace.points, edges_ns[0], key=_instant) - 1) :]
+    if len(points) < 2:
         return (None,) * (len(edges_ns) - 1)
+    trace = replace(trace, points=points)
     stretches = _known(trace)
-    times = [point.t_mono_ns for point in trace.points]
+    times = [point.t_mono_ns for point in points]
     return tuple(
         _mean(trace, times, stretches, Span(begin, end)) for begin, end in pairwise(edges_ns)
     )
+
+
+def _instant(point: Point) -> int:
+    return point.t_mono_ns
 
 
 def _known(trace: Trace) -> list[Span]:
@@ -145,34 +180,43 @@ def stack(bands: Sequence[Band], rows: int, symbols: Symbols, top_w: float) -> l
     """The chart as rows of cells, the topmost first; the first band lies at the bottom."""
     across, down = _DOTS[symbols]
     levels = [_levels(column, rows * down, top_w) for column in _columns(bands)]
-    letters = [band.letter for band in bands]
-    lines = []
-    for row in range(rows):
-        floor = (rows - 1 - row) * down
-        lines.append(
-            [
-                _cell(levels[at : at + across], floor, down, symbols, letters)
-                for at in range(0, len(levels), across)
-            ]
-        )
-    return lines
+    letters = tuple(band.letter for band in bands)
+    columns = [
+        _column_of_cells(tuple(levels[at : at + across]), rows, symbols, letters)
+        for at in range(0, len(levels), across)
+    ]
+    return [list(line) for line in zip(*columns, strict=True)]
+
+
+# A column of the picture that only moves to the left has been made before.
+@lru_cache(maxsize=2048)
+def _column_of_cells(
+    levels: tuple[tuple[int, ...], ...], rows: int, symbols: Symbols, letters: tuple[str, ...]
+) -> tuple[Cell, ...]:
+    down = _DOTS[symbols][1]
+    floors = range((rows - 1) * down, -1, -down)
+    return tuple(_cell(levels, floor, down, symbols, letters) for floor in floors)
 
 
 def _columns(bands: Sequence[Band]) -> list[tuple[float | None, ...]]:
     return list(zip(*(band.power_w for band in bands), strict=True))
 
 
-def _levels(column: Sequence[float | None], dots: int, top_w: float) -> list[int]:
+def _levels(column: Sequence[float | None], dots: int, top_w: float) -> tuple[int, ...]:
     """Up to which dot each band reaches. Sums are rounded, so that rounding never adds up."""
     total, reached = 0.0, []
     for watts in column:
         total += watts or 0.0
         reached.append(min(dots, round(total / top_w * dots)))
-    return reached
+    return tuple(reached)
 
 
 def _cell(
-    columns: Sequence[list[int]], floor: int, down: int, symbols: Symbols, letters: Sequence[str]
+    columns: Sequence[tuple[int, ...]],
+    floor: int,
+    down: int,
+    symbols: Symbols,
+    letters: Sequence[str],
 ) -> Cell:
     counts = [0] * len(letters)
     bits = 0

@@ -10,6 +10,7 @@ from frugalwatch.report.window import Span
 from frugalwatch.screen.records import Point, Trace
 from frugalwatch.screen.stacking import (
     Band,
+    Columns,
     ceiling_w,
     edges,
     incomplete,
@@ -101,12 +102,35 @@ def test_a_zero_that_was_measured_is_no_gap() -> None:
 
 
 def test_columns_stay_where_they_are_while_time_goes_on() -> None:
-    first = edges(1_000 * SECOND, 60 * SECOND, 30)
-    second = edges(1_001 * SECOND, 60 * SECOND, 30)
-    third = edges(1_002 * SECOND, 60 * SECOND, 30)
+    first, second, third = (
+        edges(end * SECOND, 60 * SECOND, 30, "ascii") for end in (1_000, 1_001, 1_002)
+    )
     assert first[-1] - first[0] == 60 * SECOND
     assert second[:-1] == first[1:]
     assert third == second
+    # Two columns of dots share a cell, and stay together.
+    early, late = (edges(end * SECOND, 60 * SECOND, 15, "braille") for end in (1_000, 1_001))
+    assert len(early) == 31
+    assert late[:-2] == early[2:]
+
+
+@given(
+    length=st.integers(20, 60),
+    lost=st.sets(st.integers(1, 58), max_size=25),
+    gap=st.none() | st.integers(5, 40),
+)
+def test_columns_that_are_kept_are_those_that_would_be_worked_out(
+    length: int, lost: set[int], gap: int | None
+) -> None:
+    """Look by look, samples missing here and there, a gap that the ledger names when it is over."""
+    kept = Columns()
+    points = [(t, 10.0 * t * t) for t in range(length) if t not in lost]
+    for end in range(2, len(points) + 1):
+        last = points[end - 1][0]
+        gaps = ((gap, gap + 4),) if gap is not None and last >= gap + 4 else ()
+        so_far = trace(*points[:end], gaps=gaps)
+        times = edges(last * SECOND, 20 * SECOND, 5, "braille")
+        assert kept.mean_power(so_far, times) == pytest.approx(mean_power(so_far, times))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,203 @@
+"""What the live screen costs: first paint, steady share of a core, memory, slowest look.
+
+    python bench/screen.py [--ledger FILE] [--seconds 30] [--gpus 8]
+
+Without --ledger a ledger of one month (20.7 million samples, 0.8 GB) is made first; a file made by
+`bench/ledger_size.py --keep FILE` saves that time. A run of an hour so far is then added to it and
+goes on at 1 Hz while the real `frugalwatch top` shows it on a pseudo-terminal of 120x40. The file
+is changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import threading
+import time
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(REPOSITORY))
+
+from bench.ledger_size import fill  # noqa: E402
+from bench.machine import describe  # noqa: E402
+from collectors.base import Device, Reading  # noqa: E402
+from frugalwatch.config.settings import Settings  # noqa: E402
+from frugalwatch.ledger.journal import Journal  # noqa: E402
+from frugalwatch.ledger.records import RunStart  # noqa: E402
+from frugalwatch.screen.reading import LedgerWatch  # noqa: E402
+
+SECOND = 1_000_000_000
+HISTORY_S = 3600
+BUDGETS = {"first paint": (0.6, "CPU s"), "steady": (2.0, "% of a core"), "memory": (60.0, "MiB")}
+LONGEST_LOOK_MS = 50.0
+
+
+class Writer(threading.Thread):
+    """A run that has been going on for an hour, and goes on while the screen looks."""
+
+    def __init__(self, ledger: Path, gpus: int) -> None:
+        super().__init__(daemon=True)
+        self._ledger, self._gpus = ledger, gpus
+        self.begun, self.done = threading.Event(), threading.Event()
+
+    def run(self) -> None:
+        now = time.monotonic_ns()
+        self._open(now)
+        self.begun.set()
+        while not self.done.wait(1):
+            now = time.monotonic_ns()
+            self._sample(now)
+            self._commit(now)
+
+    def _open(self, now: int) -> None:
+        self._begin = now - HISTORY_S * SECOND
+        self._journal = Journal(str(self._ledger), notify=print, fallback_dirs=())
+        self._journal.open_run(
+            RunStart(
+                run_key=f"9-bench-{now}",
+                machine_key="bench-live",
+                hostname="bench",
+                boot_key="live",
+                command=("python", "train.py", "--epochs", "10"),
+                command_hash="live",
+                cwd="/home/user",
+                interval_ns=SECOND,
+                started_utc_ns=time.time_ns() - HISTORY_S * SECOND,
+                started_mono_ns=self._begin,
+            )
+        )
+        self._handles = [
+            self._journal.add_stream(
+                Device(f"nvidia:GPU-{i}", "gpu", f"GPU {i}", "measured", "board", "nvml"),
+                self._begin,
+            )
+            for i in range(self._gpus)
+        ]
+        for second in range(HISTORY_S + 1):
+            self._sample(self._begin + second * SECOND)
+        self._commit(now)
+
+    def _sample(self, now: int) -> None:
+        for index, handle in enumerate(self._handles):
+            energy = (now - self._begin) * (200 + index) // 1000
+            energy += (now // (20 * SECOND)) % 2 * 30_000_000
+            self._journal.sample(handle, Reading(f"nvidia:GPU-{index}", now, energy))
+
+    def _commit(self, now: int) -> None:
+        self._journal.heartbeat(now)
+        self._journal.commit()
+
+
+class Terminal:
+    """`frugalwatch top` on a pseudo-terminal whose output is read and counted."""
+
+    def __init__(self, ledger: Path) -> None:
+        self._leader, follower = os.openpty()
+        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+        environment = os.environ | {"TERM": "xterm-256color", "LANG": "C.UTF-8"}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "frugalwatch", "top", "--ledger", str(ledger)],
+            cwd=REPOSITORY,
+            env=environment,
+            stdin=follower,
+            stdout=follower,
+            stderr=follower,
+        )
+        os.close(follower)
+        self.painted = threading.Event()
+        self.written = 0
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        text = b""
+        while True:
+            try:
+                data = os.read(self._leader, 65536)
+            except OSError:
+                return
+            self.written += len(data)
+            if not self.painted.is_set():
+                text += data
+                if b"W now" in text and b"GPU 0" in text:
+                    self.painted.set()
+
+    def cpu_s(self) -> float:
+        """User and system time so far."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory_mib(self) -> tuple[float, float]:
+        """Resident now, and the most so far."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        values = dict(line.split(":", 1) for line in status.splitlines())
+        return tuple(int(values[k].split()[0]) / 1024 for k in ("VmRSS", "VmHWM"))  # type: ignore[return-value]
+
+    def close(self) -> None:
+        os.write(self._leader, b"q")
+        self.process.wait(timeout=10)
+
+
+def looks_ms(ledger: Path) -> tuple[float, float]:
+    """Milliseconds of the first look, and of the slowest of the ten that follow."""
+    watch = LedgerWatch(str(ledger), Settings())
+    times = []
+    for _ in range(11):
+        began = time.perf_counter()
+        look = watch.look()
+        times.append((time.perf_counter() - began) * 1000)
+        assert look.trouble is None, look.trouble
+        time.sleep(0.3)
+    watch.close()
+    return times[0], max(times[1:])
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--ledger", metavar="FILE", type=Path)
+    options.add_argument("--seconds", type=int, default=30)
+    options.add_argument("--gpus", type=int, default=8)
+    chosen = options.parse_args()
+    print(describe(simulated_rapl=False))
+    with tempfile.TemporaryDirectory(prefix="frugalwatch-bench-") as folder:
+        ledger = chosen.ledger
+        if ledger is None:
+            ledger = Path(folder) / "ledger.db"
+            fill(ledger, 30)
+        writer = Writer(ledger, chosen.gpus)
+        writer.start()
+        assert writer.begun.wait(30)
+        terminal = Terminal(ledger)
+        assert terminal.painted.wait(30), "nothing was painted"
+        paint_s = terminal.cpu_s()
+        time.sleep(5)
+        begun, began_s, before = time.monotonic(), terminal.cpu_s(), terminal.written
+        time.sleep(chosen.seconds)
+        lasted = time.monotonic() - begun
+        steady = (terminal.cpu_s() - began_s) / lasted * 100
+        sent = (terminal.written - before) / lasted
+        now_mib, most_mib = terminal.memory_mib()
+        terminal.close()
+        first, slowest = looks_ms(ledger)
+        writer.done.set()
+        writer.join()
+    for name, value in (("first paint", paint_s), ("steady", steady), ("memory", most_mib)):
+        budget, unit = BUDGETS[name]
+        print(f"{name:12} {value:7.2f} {unit:12} budget {budget:g}  {_verdict(value, budget)}")
+    print(f"resident now {now_mib:7.1f} MiB, {sent:.0f} bytes a second to the terminal")
+    print(f"first look   {first:7.1f} ms           budget {LONGEST_LOOK_MS:g} for one query")
+    print(f"later looks  {slowest:7.1f} ms at most   {_verdict(slowest, LONGEST_LOOK_MS)}")
+
+
+def _verdict(value: float, budget: float) -> str:
+    return "ok" if value <= budget else "OVER"
+
+
+if __name__ == "__main__":
+    main()
