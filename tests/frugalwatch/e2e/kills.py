@@ -135,8 +135,8 @@ def _wrong_with_run(frugalwatch: Frugalwatch, tree: PowercapTree, killed: _Kille
     if row is None:
         # Nothing is promised where nobody was there yet to record anything.
         return "" if both or not killed.had_sampler else "no run was recorded"
-    if both:  # what `recover` is for
-        return "" if row.state in ("running", "done") else f"state {row.state}"
+    if both:  # settled by `recover`, or by a later run on the same ledger
+        return "" if row.state in ("running", "recovered", "done") else f"state {row.state}"
     states = {"supervisor": ("recovered", "done"), "job": ("killed",)}
     expected = states.get(killed.victim, ("done",)) if killed.hit else ("done",)
     if row.state not in expected:
