@@ -121,6 +121,12 @@ class IsolatedCollector:
         asked_ns = self._worker.asked_ns if self._worker is not None else None
         return asked_ns is not None and now_ns - asked_ns > self._deadline_ns
 
+    def unanswered(self, now_ns: int) -> list[Gap]:
+        """A gap per device if an answer is awaited: for a caller that waits no longer."""
+        if not self.outstanding:
+            return []
+        return self._gaps(now_ns, "timeout", "the driver did not answer before the end")
+
     def receive(self) -> list[Observation] | Probe | None:
         """The next message, or None when there is none yet. Never blocks; call it until None.
 

@@ -141,6 +141,8 @@ NO_DEVICES: Final = (
     "the NVIDIA driver sees no GPU",
     "nvidia-smi -L; in a container: start it with --gpus all",
 )
+# Reasons with which no job could use a GPU either, so that none is missing from its figures.
+NOTHING_TO_USE: Final = frozenset({NO_DEVICES[0], _INIT_ERRORS[9][0]})
 
 
 def explain_error(code: int, text: str) -> tuple[str, str]:

@@ -271,12 +271,14 @@ def _events(connection: sqlite3.Connection, run_id: int, window: Span) -> list[d
         " LEFT JOIN device v ON v.id = s.device_id WHERE e.run_id = ? ORDER BY e.t_mono_ns, e.id",
         (run_id,),
     ).fetchall()
-    ends = {(r[7], r[2]): r[3] for r in rows if r[0] == "gap_end"}
+    ends = {(r[7], r[2]): (r[3], r[4]) for r in rows if r[0] == "gap_end"}
     result: list[dict[str, object]] = []
     for kind, cause, since, t, missing, detail, device, stream in rows:
         if kind == "gap_end":
             continue
-        until = ends.get((stream, since), t) if kind == "gap" else t
+        until, never = t, 0
+        if kind == "gap":  # what was not made good by its end is missing
+            until, never = ends.get((stream, since), (t, 0))
         result.append(
             {
                 "kind": kind,
@@ -284,7 +286,7 @@ def _events(connection: sqlite3.Connection, run_id: int, window: Span) -> list[d
                 "device": device,
                 "since_s": None if since is None else (since - window.begin) / 1e9,
                 "t_s": (until - window.begin) / 1e9,
-                "energy_missing": bool(missing),
+                "energy_missing": bool(missing or never),
                 "detail": detail,
             }
         )

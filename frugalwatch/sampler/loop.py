@@ -195,7 +195,7 @@ class Sampler:
         self._hear_the_job()
         self._panel.last_look(_LAST_LOOK_S)
         now = time.monotonic_ns()
-        self._recorder.close(now)
+        self._notices += self._panel.notices
         ending = said_by_supervisor(
             message,
             now_ns=now,
@@ -205,6 +205,7 @@ class Sampler:
             slept_ns=self._clocks.slept_ns,
             bad_messages=self._listener.bad if self._listener else 0,
         )
+        self._recorder.close(ending.ended_mono_ns)
         factor, intensities, warning = self._grid.finish(ending.ended_mono_ns)
         for value in intensities:
             self._journal.grid_intensity(value)

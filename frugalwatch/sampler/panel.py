@@ -43,6 +43,7 @@ class Panel:
         self._slice: BusySource | None = None
         self._slice_zero_us = 0
         self.job_pids: frozenset[int] = frozenset()
+        self.notices: list[str] = []  # sources that are here and could not be read
 
     # -- opening and closing ---------------------------------------------------------------------
 
@@ -119,6 +120,7 @@ class Panel:
             while (message := reader.receive()) is not None:
                 if isinstance(message, Probe):
                     self._add(message.devices, time.monotonic_ns())
+                    self._say_what_is_missing(message)
                 else:
                     self._recorder.record(message, self.job_pids)
             for found in reader.take_disagreements():
@@ -138,7 +140,11 @@ class Panel:
             poller.poll(left_s * 1e3)
             self.hear()
         for reader in self._readers:
-            self._recorder.record(reader.tend(time.monotonic_ns()), self.job_pids)
+            now = time.monotonic_ns()
+            self._recorder.record(reader.tend(now), self.job_pids)
+            self._recorder.record(reader.unanswered(now), self.job_pids)
+            if reader.probe is None:
+                self._say(reader.name, "the driver gave no answer while the job ran")
 
     def busy_us(self) -> int | None:
         """Busy CPU micro-seconds since the job began, of what the CPU's figure covers."""
@@ -163,6 +169,19 @@ class Panel:
     def _add(self, devices: Iterable[Device], opened_mono_ns: int) -> None:
         known = [with_idle(device, self._calibration) for device in devices]
         self._recorder.add_devices(known, opened_mono_ns)
+
+    def _say_what_is_missing(self, found: Probe) -> None:
+        """A driver that is here and cannot be read: without a word, its cards would seem idle."""
+        from collectors.nvidia_presence import NOTHING_TO_USE
+
+        if found.reason and found.reason not in NOTHING_TO_USE:
+            hint = f" (hint: {found.remedy})" if found.remedy else ""
+            self._say(found.name, f"{found.reason}{hint}")
+
+    def _say(self, source: str, what: str) -> None:
+        notice = f"{source}: {what}; its energy is in no figure"
+        if notice not in self.notices:
+            self.notices.append(notice)
 
     def _watch_slice(self) -> None:
         """Where the model covers a container's slice, busy time is the slice's, not the host's."""

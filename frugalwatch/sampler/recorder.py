@@ -10,6 +10,9 @@ from collectors.disagreement import Disagreement
 from frugalwatch.ledger.journal import Journal
 from frugalwatch.sampler.messages import Message, MetricSaid, PhaseBegan, PhaseEnded, StepsSaid
 
+# A stretch of this length before the end of a run is filled with the run's mean (report.window).
+_FILLED_NS = 250_000_000
+
 
 class _GpuUse:
     __slots__ = ("all_us", "job_us")
@@ -86,10 +89,15 @@ class Recorder:
             elif isinstance(message, StepsSaid):
                 self._journal.step(message.pid, message.t_mono_ns, message.steps)
 
-    def close(self, t_mono_ns: int) -> None:
-        """The run is over: gaps that are still open end here. Phases stay as the job left them."""
-        for key in list(self._open_gaps):
-            self._close_gap(key, t_mono_ns)
+    def close(self, ended_mono_ns: int) -> None:
+        """The job is over: gaps that are still open end here. Phases stay as the job left them.
+
+        No later look can make good what such a gap hides; what is too short to matter is filled.
+        """
+        for key, gap in list(self._open_gaps.items()):
+            if gap.recoverable and ended_mono_ns - gap.since_mono_ns > _FILLED_NS:
+                self._open_gaps[key] = gap._replace(t_mono_ns=ended_mono_ns, recoverable=False)
+            self._close_gap(key, ended_mono_ns)
 
     def _reading(self, reading: Reading) -> None:
         key = reading.device

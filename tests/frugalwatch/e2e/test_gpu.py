@@ -97,7 +97,7 @@ def test_a_driver_that_is_broken_is_no_failure_of_the_job(frugalwatch: Frugalwat
     run, result = measure(frugalwatch, stub, 0.3)
     assert result.returncode == 0
     assert [d for d in run["devices"] if d["domain"] == "gpu"] == []
-    assert "nvidia: NVML says: unknown error" in result.said
+    assert "nvidia: NVML says: Unknown Error" in result.said
     assert "its energy is in no figure" in result.said
     assert events(run, "notice")
 
