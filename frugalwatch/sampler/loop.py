@@ -190,7 +190,7 @@ class Sampler:
     def _finish(self, message: dict[str, object]) -> None:
         """The last look, the last rows, the totals, and the result to the supervisor."""
         cpu_us = self._meter.look(orphaned=True) if not message else 0
-        busy_us = self._panel.busy_us()
+        busy_us = self._panel.busy_us(message.get("machine_busy_us"))
         self._look_at_clocks()
         self._hear_the_job()
         self._panel.last_look(_LAST_LOOK_S)

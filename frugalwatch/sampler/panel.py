@@ -146,14 +146,17 @@ class Panel:
             if reader.probe is None:
                 self._say(reader.name, "the driver gave no answer while the job ran")
 
-    def busy_us(self) -> int | None:
-        """Busy CPU micro-seconds since the job began, of what the CPU's figure covers."""
+    def busy_us(self, machine_us: object = None) -> int | None:
+        """Busy CPU micro-seconds since the job began, of what the CPU's figure covers.
+
+        `machine_us`: the machine's since boot as somebody saw it at the right moment, if an int.
+        """
         if self._slice is not None:
             try:
                 return max(0, self._slice.busy_us() - self._slice_zero_us)
             except (OSError, ValueError):
                 return None
-        busy = machine_busy_us(self._context.host)
+        busy = machine_us if isinstance(machine_us, int) else machine_busy_us(self._context.host)
         if busy is None or self._context.busy_us_at_start is None:
             return None
         return max(0, busy - self._context.busy_us_at_start)

@@ -31,6 +31,7 @@ class JobEnd(NamedTuple):
     cpu_method: str  # cgroup, tree, tree-lower-bound
     processes_left: int
     left_names: tuple[str, ...] = ()
+    machine_busy_us: int | None = None  # since boot, looked at when the job had ended
 
 
 class SamplerLink:
@@ -127,6 +128,7 @@ class SamplerLink:
                         "cpu_method": end.cpu_method,
                         "processes_left": end.processes_left,
                         "left_names": list(end.left_names),
+                        "machine_busy_us": end.machine_busy_us,
                     }
                 }
             )

@@ -167,7 +167,9 @@ def _watch(request: Request, prepared: _Prepared, job: StartedJob, watches: list
         )
     )
     link.start()
-    watch = Watch(job, link, prepared.group, wait_descendants=request.wait_descendants)
+    watch = Watch(
+        job, link, prepared.group, prepared.host, wait_descendants=request.wait_descendants
+    )
     watches.append(watch)
     end = watch.until_the_end()
     answer = link.finish(end, patience_s=PATIENCE_S, interrupted=_Impatience())

@@ -6,6 +6,8 @@ import os
 import signal
 import time
 
+from collectors.cpu_time import machine_busy_us
+from collectors.host import Host
 from frugalwatch.sampler.cgroup import JobCgroup
 from frugalwatch.sampler.job_tree import OUR_NAMES, tree_use
 from frugalwatch.supervisor.job import StartedJob
@@ -25,6 +27,7 @@ class Watch:
         job: StartedJob,
         link: SamplerLink,
         group: JobCgroup | None,
+        host: Host,
         *,
         wait_descendants: bool,
     ) -> None:
@@ -32,6 +35,7 @@ class Watch:
         self._job = job
         self._link = link
         self._group = group
+        self._host = host
         self._wait_descendants = wait_descendants
         self._cpu_us = 0
         self._ended_mono_ns = 0
@@ -94,6 +98,8 @@ class Watch:
         return use.pids, use.cpu_us
 
     def _end(self) -> JobEnd:
+        # Before anything else: of a short job, our own work after it is most of the machine's.
+        busy_us = machine_busy_us(self._host)
         self._reap()
         status = self.status if self.status is not None else 0
         left, left_us = self._left_behind()
@@ -105,7 +111,8 @@ class Watch:
             cpu_us, method = grouped_us, "cgroup"
         number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
         names = _names(left) if left else ()
-        return JobEnd(ended, exit_code(status), number, cpu_us, method, len(left), names)
+        code = exit_code(status)
+        return JobEnd(ended, code, number, cpu_us, method, len(left), names, busy_us)
 
 
 def exit_code(status: int) -> int:

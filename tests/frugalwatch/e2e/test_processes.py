@@ -246,3 +246,10 @@ def test_an_idle_job_on_a_busy_machine_is_charged_next_to_nothing(
     assert run["job_share_j"] < 0.05 * run["energy_j"]
     assert "share" in result.said
     assert json.dumps(run)
+
+
+def test_the_machine_is_no_busier_than_it_can_be_in_a_short_job(frugalwatch: Frugalwatch) -> None:
+    """What we do once the job is over is not in its window, and costs it no part of its share."""
+    run, _ = frugalwatch.measure("--", "sleep", "0.01")
+    possible_s = (os.cpu_count() or 1) * (run["wall_s"] + 0.02)  # two ticks of the kernel's count
+    assert run["machine_busy_cpu_s"] <= possible_s
