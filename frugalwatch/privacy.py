@@ -27,12 +27,16 @@ ALLOWED_VARIABLES = frozenset(
 
 _SECRET_NAME = re.compile(
     r"(pass(word|wd|phrase)?|secret|token|api[-_]?key|access[-_]?key|private[-_]?key|credential"
-    r"|auth(orization)?|bearer|cookie|session[-_]?id|signature|\bpwd)",
+    r"|auth(orization)?|bearer|cookie|session[-_]?id|signature|\bpwd|(?<=[a-z0-9][-_])pwd"
+    r"|passcode|\bcreds?\b|(?-i:(?<=[A-Z0-9])_KEY$))",
     re.IGNORECASE,
 )
 # An assignment, a header or an option in the middle of a longer text, as in `sh -c "TOKEN=x run"`.
 # Possessive quantifiers (`++`) keep these patterns linear: an argument may be 128 KiB long.
-_NAME_INSIDE = re.compile(r"(?<![\w.-])(?P<name>[\w.-]++)(?P<between>\s*+[=:]\s*+|\s++(?!-))")
+# A name may be quoted, as in JSON, and the quotes escaped, as in a shell's double quotes.
+_NAME_INSIDE = re.compile(
+    r"(?<![\w.-])(?P<name>[\w.-]++)(?P<between>(?:\\*+[\"'])?\s*+[=:]\s*+\\*+|\s++(?!-))"
+)
 _VALUE_INSIDE = re.compile(
     r"(?:(?:bearer|basic|token)\s++)?(?P<value>\"[^\"]*+\"|'[^']*+'|[^\s;,&|\"']++)", re.IGNORECASE
 )
@@ -45,6 +49,11 @@ _SECRET_VALUE = re.compile(
 _URL_PASSWORD = re.compile(
     r"((?<![\w+.-])[a-z][a-z0-9+.-]*+://[^/\s:@]*+:)[^@\s/]++@", re.IGNORECASE
 )
+# A token in the place of the user, as code hosts take it. `git` and the like are shorter.
+_URL_TOKEN = re.compile(r"((?<![\w+.-])[a-z][a-z0-9+.-]*+://)[^/\s:@]{16,}@", re.IGNORECASE)
+# curl's `-u user:password`; `docker -u 1000:1000` is none.
+_USER_OPTIONS = frozenset({"-u", "--user", "--proxy-user"})
+_USER_PASSWORD = re.compile(r"([^:/\s]+:)(?!\d+$)[^/].*", re.DOTALL)
 _ASSIGNMENT = re.compile(r"^(-{0,2}[\w.-]+)([=:])(.*)$", re.DOTALL)
 # An option like `--tokenizer bert` or `--max-tokens 128` names no secret.
 _NOT_SECRET = re.compile(
@@ -58,12 +67,18 @@ def mask_arguments(argv: Sequence[str]) -> list[str]:
     """`argv` with secret-looking values replaced by `***`; option names stay readable."""
     masked: list[str] = []
     value_is_secret = False
+    before = ""
     for argument in argv:
+        option, before = before, argument
         if value_is_secret and not argument.startswith("--"):
             masked.append(MASK)
             value_is_secret = False
             continue
         value_is_secret = False
+        login = _USER_PASSWORD.fullmatch(argument) if option in _USER_OPTIONS else None
+        if login:
+            masked.append(f"{login[1]}{MASK}")
+            continue
         assignment = _ASSIGNMENT.match(argument)
         if assignment and "://" not in assignment[0] and _names_secret(assignment[1]):
             masked.append(f"{assignment[1]}{assignment[2]}{MASK}")
@@ -91,7 +106,8 @@ def _names_secret(name: str) -> bool:
 
 def _mask_inside(text: str) -> str:
     text = _mask_assignments(text)
-    return _URL_PASSWORD.sub(rf"\1{MASK}@", _SECRET_VALUE.sub(MASK, text))
+    text = _URL_TOKEN.sub(rf"\1{MASK}@", _SECRET_VALUE.sub(MASK, text))
+    return _URL_PASSWORD.sub(rf"\1{MASK}@", text)
 
 
 def _mask_assignments(text: str) -> str:

@@ -45,6 +45,14 @@ SECRET = "v3ry-s3cret-Value"
         ["sh", "-c", "mysql --password=" + SECRET + " db"],
         ["curl", "https://example.org/x?access_token=" + SECRET + "&page=2"],
         ["python", "-c", "login(api_key='" + SECRET + "')"],
+        ["env", "MYSQL_PWD=" + SECRET, "mysql"],
+        ["env", "OPENAI_KEY=" + SECRET, "python"],
+        ["curl", "-d", '{"user": "me", "password": "' + SECRET + '"}'],
+        ["python", "-c", "login({'token': '" + SECRET + "'})"],
+        ["sh", "-c", 'curl -d "{\\"password\\": \\"' + SECRET + '\\"}" https://x'],
+        ["curl", "-u", "me:" + SECRET, "https://example.org"],
+        ["git", "clone", "https://" + SECRET + "@example.org/x"],
+        ["train.py", "--creds=" + SECRET],
     ],
 )
 def test_secrets_are_masked(argv: list[str]) -> None:
@@ -66,6 +74,11 @@ def test_secrets_are_masked(argv: list[str]) -> None:
         ["sh", "-c", "echo a=b; ls /tmp"],
         ["sh", "-c", "echo a token of love; python -m tokenizers --max-tokens 5"],
         ["python", "-c", "import tokenize; print(tokenize.NAME)"],
+        ["docker", "run", "-u", "1000:1000", "image"],
+        ["python", "-u", "train.py"],
+        ["git", "clone", "ssh://git@example.org/x"],
+        ["train.py", "--sort-key", "name", "--key=id"],
+        ["curl", "-d", '{"max_tokens": 5, "model": "x"}'],
     ],
 )
 def test_ordinary_arguments_stay_as_they_are(argv: list[str]) -> None:
@@ -85,7 +98,23 @@ def test_an_option_without_a_value_hides_no_option_after_it() -> None:
 
 @pytest.mark.parametrize(
     "unit",
-    ["a", "token", "auth ", "-", "token=", "a-", "eyJ", "eyJa.", "x://", "a:", 'a="', " ", "'"],
+    [
+        "a",
+        "token",
+        "auth ",
+        "-",
+        "token=",
+        "a-",
+        "eyJ",
+        "eyJa.",
+        "x://",
+        "a:",
+        'a="',
+        " ",
+        "'",
+        "\\",
+        'token\\"',
+    ],
 )
 def test_a_long_argument_is_masked_in_no_time(unit: str) -> None:
     """The longest that Linux passes; a pattern that goes back over it would take minutes."""
