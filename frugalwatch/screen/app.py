@@ -88,7 +88,7 @@ class Screen(App[None]):
     def compose(self) -> ComposeResult:
         """Header, the views of which one is shown, notices, keys."""
         yield Header()
-        yield Empty(id="empty")
+        yield Empty()
         with ContentSwitcher(id="views", initial="live"):
             yield LiveView(self._symbols)
             yield JobsView()

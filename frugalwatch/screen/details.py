@@ -52,12 +52,12 @@ class Page(ModalScreen[None]):
 
 
 HELP = """\
- FrugalWatch shows what the ledger knows. It never touches a job: close it, open it again.
+ This shows what the ledger knows and never touches a job: close it, open it.
 
  1  Live: power, energy and carbon of one run    2  Jobs: all runs
 
- up down j k g G    move in the list of runs; the live view shows the run of the cursor
- Enter              everything about that run, as `frugalwatch show` prints it
+ up down j k g G    move in the list; the live view shows the cursor's run
+ Enter              all about that run, as `frugalwatch show` prints it
  Esc                back; in the live view: follow the newest run again
  /                  list only runs with these words in their command
  u                  Wh (kWh and mWh by size), J, kWh
@@ -70,6 +70,6 @@ HELP = """\
  -   unknown. 0 is a measured zero
 
  from power   integrated from a sensor that shows watts
- assumed      no zone is set: the world's average, with bounds over the world's grids
+ assumed      no zone is set: the world's average, bounds over its grids
  covered      part of the run's time for which its sensors were read
 """

@@ -22,16 +22,24 @@ from frugalwatch.screen.words import (
 class Facts(Static):
     """Energy, carbon, cost and grid of the run, each with its bounds; only on a wide screen."""
 
-    DEFAULT_CSS = "Facts { width: 40; padding: 0 1 0 2; }"
+    DEFAULT_CSS = "Facts { width: 40; height: 1fr; padding: 0 1 0 2; }"
+
+    def __init__(self) -> None:
+        super().__init__(id="facts")
+        self._text = Text()
 
     def show_run(self, run: RunNow | None, unit: Unit) -> None:
-        """Write the panel for this run."""
+        """Write the panel for this run; nothing while there is no room for it."""
+        if not self.display:
+            return
         text = Text(no_wrap=True, overflow="ellipsis")
         for title, lines in [] if run is None else _sections(run, unit):
             text.append(f"{title}\n", style="bold")
             for line in lines:
                 text.append(f"  {line}\n")
-        self.update(text, layout=False)
+        if text != self._text:
+            self._text = text
+            self.update(text, layout=False)
 
 
 def _sections(run: RunNow, unit: Unit) -> list[tuple[str, list[str]]]:

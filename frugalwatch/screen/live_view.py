@@ -29,7 +29,7 @@ class LiveView(Vertical):
         """The widgets from top to bottom."""
         with Horizontal(id="upper"):
             yield PowerChart(self._symbols)
-            yield Facts(id="facts")
+            yield Facts()
         yield DeviceTable()
         yield JobsTable(id="recent")
 

@@ -39,7 +39,14 @@ class Empty(Static):
         "Empty { height: 1fr; padding: 2 4; display: none; } Empty.-shown { display: block; }"
     )
 
+    def __init__(self) -> None:
+        super().__init__(id="empty")
+        self._lines: tuple[str, ...] = ()
+
     def show_lines(self, lines: Sequence[str]) -> None:
         """Show these lines; without any the view shows its figures again."""
+        if tuple(lines) == self._lines:
+            return
+        self._lines = tuple(lines)
         self.set_class(bool(lines), "-shown")
         self.update(Text("\n".join(lines)))

@@ -9,6 +9,7 @@ import pytest
 from textual.pilot import Pilot
 
 from frugalwatch.screen.app import Screen
+from frugalwatch.screen.details import HELP
 from tests.frugalwatch.ledger.kit import SECOND
 from tests.frugalwatch.screen.kit import (
     CPU,
@@ -260,6 +261,9 @@ def test_help_says_what_the_marks_mean(ledger: Path) -> None:
     lines = look_at(ledger, World(), SMALL, "question_mark")
     line_with(lines, "~", "not measured")
     line_with(lines, "?", "gave no figure")
+    line_with(lines, "Esc Back")
+    # None of its lines was wrapped.
+    assert all(not line.strip() or line in HELP for line in (x[:-2].rstrip() for x in lines[:-1]))
 
 
 def test_without_a_ledger_it_names_the_next_command(ledger: Path) -> None:
@@ -362,6 +366,7 @@ def test_a_resize_in_between_keeps_every_line_whole(ledger: Path) -> None:
             assert "q Quit" in lines[-1]
             line_with(lines, "300 W now")
             line_with(lines, "Run", "State", "Command")
+            assert any("Germany, 2025" in line for line in lines) == (size[0] >= 110)
             assert line_with(lines, "-60 s").rstrip().endswith("now") or size[0] >= 110
 
     drive(watch(ledger, world), SMALL, use)

@@ -127,7 +127,7 @@ def test_columns_that_are_kept_are_those_that_would_be_worked_out(
     points = [(t, 10.0 * t * t) for t in range(length) if t not in lost]
     for end in range(2, len(points) + 1):
         last = points[end - 1][0]
-        gaps = ((gap, gap + 4),) if gap is not None and last >= gap + 4 else ()
+        gaps = ((gap, gap + 4),) if gap is not None and last >= gap + 9 else ()
         so_far = trace(*points[:end], gaps=gaps)
         times = edges(last * SECOND, 20 * SECOND, 5, "braille")
         assert kept.mean_power(so_far, times) == pytest.approx(mean_power(so_far, times))
