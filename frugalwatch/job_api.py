@@ -51,6 +51,9 @@ class _Line:
         """Send one message, after those that found the pipe full before."""
         if os.getpid() != self._pid:
             self._begin()
+        if kind != "step":
+            # Every phase has its own steps, also in a child that ends by os._exit, without atexit.
+            self._tell_steps()
         message = json.dumps([kind, self._pid, time.monotonic_ns(), *fields]).encode() + b"\n"
         if len(message) <= _ATOMIC and len(self._queue) < _QUEUE_LIMIT:
             self._queue.append(message)

@@ -226,6 +226,24 @@ def test_a_signal_handler_that_speaks_in_the_middle_of_a_word_hangs_nothing(insi
     assert frugalwatch.one("SELECT count(*) FROM metric WHERE name = 'alarm'") > 10
 
 
+def test_steps_of_a_forked_worker_are_whole_when_its_phase_ends(inside: Any) -> None:
+    """Workers of multiprocessing end by os._exit: nothing is said at the end of the process."""
+    _, frugalwatch, _ = inside(
+        """
+        import multiprocessing
+        import frugalwatch
+        def work():
+            with frugalwatch.phase("epoch"):
+                for _ in range(50):
+                    frugalwatch.step()
+        worker = multiprocessing.get_context("fork").Process(target=work)
+        worker.start()
+        worker.join()
+        """
+    )
+    assert frugalwatch.one("SELECT max(steps) FROM step") == 50
+
+
 def test_a_hundred_thousand_steps_cost_a_fraction_of_a_second(inside: Any) -> None:
     _, frugalwatch, said = inside(
         """
