@@ -106,8 +106,8 @@ def _last_events(journal: Journal, context: RunContext, ending: Ending, notices:
             "processes_left",
             t_mono_ns=now,
             detail=(
-                f"{ending.processes_left} processes of the job outlived it{named};"
-                " what they use from now on is not counted"
+                f"{_counted(ending.processes_left, 'process', 'processes')} of the job outlived"
+                f" it{named}; what happens from now on is not counted"
             ),
         )
     elsewhere = _work_elsewhere(context.argv)
@@ -124,6 +124,10 @@ def _last_events(journal: Journal, context: RunContext, ending: Ending, notices:
         )
     for notice in notices:
         journal.event("notice", t_mono_ns=now, detail=notice)
+
+
+def _counted(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
 
 
 def _work_elsewhere(argv: tuple[str, ...]) -> str | None:

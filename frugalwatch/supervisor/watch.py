@@ -16,6 +16,8 @@ from frugalwatch.supervisor.signals import ENDING, WATCHED, forward, reached_job
 
 _IDLE_S = 3600.0
 _MOST_NAMES = 5
+# Helpers of a job (a resource tracker, a logger at the end of a pipe) end a moment after it does.
+_GRACE_S = 0.05
 _DESCENDANTS_S = 0.2  # how often to look for descendants, which may not be ours to reap
 
 
@@ -97,12 +99,22 @@ class Watch:
         use = tree_use(os.getpid(), leave_out=own)
         return use.pids, use.cpu_us
 
+    def _left_after_a_moment(self) -> tuple[frozenset[int], int]:
+        """What is still there when helpers had time to notice that the job is over."""
+        deadline = time.monotonic() + _GRACE_S
+        left, left_us = self._left_behind()
+        while left and (patience_s := deadline - time.monotonic()) > 0:
+            if signal.sigtimedwait({signal.SIGCHLD}, patience_s) is not None:
+                self._reap()
+                left, left_us = self._left_behind()
+        return left, left_us
+
     def _end(self) -> JobEnd:
         # Before anything else: of a short job, our own work after it is most of the machine's.
         busy_us = machine_busy_us(self._host)
         self._reap()
         status = self.status if self.status is not None else 0
-        left, left_us = self._left_behind()
+        left, left_us = self._left_after_a_moment()
         waited = self._wait_descendants
         ended = time.monotonic_ns() if waited else self._ended_mono_ns
         cpu_us, method = self._cpu_us + left_us, "tree-lower-bound" if left else "tree"

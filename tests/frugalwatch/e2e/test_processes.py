@@ -121,13 +121,33 @@ def test_a_run_ends_with_its_job_and_names_what_is_left(frugalwatch: Frugalwatch
     assert result.wall_s < 2.5
     assert run["wall_s"] < 1.5
     (left,) = events(run, "processes_left")
-    assert "1 processes" in left["detail"] or "1 process" in left["detail"]
+    assert left["detail"].startswith("1 process of the job outlived it")
     assert run["cpu_method"] == "tree-lower-bound"
     assert not (frugalwatch.folder / "daemon-over").exists()
     deadline = time.monotonic() + 10
     while not (frugalwatch.folder / "daemon-over").exists():
         assert time.monotonic() < deadline, "what was left goes on unharmed"
         time.sleep(0.05)
+
+
+def test_helpers_that_end_just_after_the_job_are_no_news(frugalwatch: Frugalwatch) -> None:
+    """As multiprocessing's resource tracker does: it waits for the end of its pipe."""
+    run, _ = frugalwatch.measure(
+        *("--no-cgroup", "--"),
+        *python(
+            """
+            import os, time
+            end, _ = os.pipe()
+            if os.fork() == 0:
+                os.close(_)
+                os.read(end, 1)
+                time.sleep(0.005)
+                os._exit(0)
+            """
+        ),
+    )
+    assert events(run, "processes_left") == []
+    assert run["cpu_method"] == "tree"
 
 
 def test_waiting_for_descendants_counts_them(frugalwatch: Frugalwatch) -> None:
