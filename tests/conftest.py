@@ -17,6 +17,7 @@ _ALONE = (
     "collectors/test_nvidia_power.py",
     "collectors/test_rapl.py",
     "frugalwatch/e2e/",
+    "frugalwatch/screen/test_beside_a_run.py",
 )
 
 

@@ -7,7 +7,8 @@ made up for the hour, since the table's sources give none.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, TypeAlias, cast
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 from frugalwatch.carbon.table import WORLD, Grid, ZoneRow, read_grid
 from frugalwatch.config.settings import Settings
@@ -56,6 +57,24 @@ class GridFactor(NamedTuple):
             "note": self.note,
             "attribution": self.attribution,
         }
+
+
+def from_json(found: Mapping[str, Any]) -> GridFactor:
+    """The factor that `as_json` wrote. Raises KeyError if it is not one."""
+    return GridFactor(
+        zone=found["zone"],
+        zone_name=found["zone_name"],
+        year=found["year"],
+        kind=found["kind"],
+        source=found["source"],
+        attribution=found["attribution"],
+        g_per_kwh=found["g_per_kwh"],
+        low_g_per_kwh=found["g_per_kwh_low"],
+        high_g_per_kwh=found["g_per_kwh_high"],
+        assumed=found["assumed"],
+        live=found["live"],
+        note=found["note"],
+    )
 
 
 def resolve(settings: Settings) -> GridFactor:

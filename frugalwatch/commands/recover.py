@@ -27,19 +27,19 @@ def command(as_json: bool, ledger: str | None, every_machine: bool) -> None:
     Such a run ends at its last sign of life. What was recorded until then counts; its exit
     status stays unknown. A run that still goes on is left alone.
     """
-    from frugalwatch.carbon.grid import resolve_or_world
     from frugalwatch.ledger.connection import open_ledger
     from frugalwatch.ledger.paths import ledger_path, locate
     from frugalwatch.ledger.recover import Recovered, here, recover
     from frugalwatch.ledger.thin import thin
     from frugalwatch.ledger.totals import store_totals
     from frugalwatch.report.settle import settle_run
+    from frugalwatch.report.started_with import started_with
 
     loaded = load({"ledger": ledger}, cwd=os.getcwd(), environ=os.environ)
-    factor, _ = resolve_or_world(loaded.settings)
 
     def settle(connection: sqlite3.Connection, run_key: str) -> None:
-        document, totals = settle_run(connection, run_key, factor, loaded.settings)
+        factor, own = started_with(connection, run_key, loaded.settings)
+        document, totals = settle_run(connection, run_key, factor, own)
         number = document["number"]
         assert isinstance(number, int)
         store_totals(connection, number, totals)

@@ -94,9 +94,9 @@ def _warn(kind: str, message: str) -> None:
 
 def _so_far(connection: sqlite3.Connection, run_key: str, settings: Settings) -> dict[str, Any]:
     """A run that goes on, or that nobody settled yet, computed from what is there."""
-    from frugalwatch.carbon.grid import resolve_or_world
     from frugalwatch.report.settle import settle_run
+    from frugalwatch.report.started_with import started_with
 
-    factor, _ = resolve_or_world(settings)
-    document, _ = settle_run(connection, run_key, factor, settings)
+    factor, own = started_with(connection, run_key, settings)
+    document, _ = settle_run(connection, run_key, factor, own)
     return document

@@ -49,6 +49,7 @@ class RunStart(NamedTuple):
     pue: float = 1.0
     price_per_kwh: float | None = None
     currency: str | None = None
+    carbon: str | None = None  # JSON: the grid factor that holds until the run ends
 
 
 class RunEnd(NamedTuple):

@@ -24,13 +24,14 @@ INSERT INTO run (
     run_key, group_key, parent_run_key, boot_id, state, command, command_hash, cwd, git_commit,
     environment, interval_ns, started_utc_ns, started_mono_ns, heartbeat_mono_ns, pid_namespace,
     supervisor_pid, supervisor_starttime, sampler_pid, sampler_starttime, job_pid, job_starttime,
-    cpu_limit, pue, price_per_kwh, currency
+    cpu_limit, pue, price_per_kwh, currency, carbon
 )
 SELECT
     :run_key, :group_key, :parent_run_key, id, 'running', :command, :command_hash, :cwd,
     :git_commit, :environment, :interval_ns, :started_utc_ns, :started_mono_ns,
     :heartbeat_mono_ns, :pid_namespace, :supervisor_pid, :supervisor_starttime, :sampler_pid,
-    :sampler_starttime, :job_pid, :job_starttime, :cpu_limit, :pue, :price_per_kwh, :currency
+    :sampler_starttime, :job_pid, :job_starttime, :cpu_limit, :pue, :price_per_kwh, :currency,
+    :carbon
 FROM boot WHERE boot_key = :boot_key
 ON CONFLICT (run_key) DO UPDATE SET
     state = 'running',

@@ -2,7 +2,7 @@
 
 The two sides are the runs of this version of the code (this run's commit, this run included) and
 the runs before them. An interval needs at least three runs on either side. What is compared is
-measured energy where every run has it, else CPU time, since modelled energies would only compare
+measured energy where every run has it in full, else CPU time, since modelled energies would only compare
 the model with itself.
 """
 
@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from frugalwatch.report.run_object import Settled
 
 _LATEST = 40
+# Energy of a run that was read for less of its time than this is a part, and no match for a whole.
+_WHOLE = 0.95
 _ENOUGH = 3
 _ROUNDING = 1e-9  # equal runs have an interval of no width, and sums of floats are not exact
 # Two-sided 95 % quantiles of Student's t for 1 to 5 degrees of freedom, and of the normal.
@@ -33,16 +35,17 @@ def compare_with_earlier(
     if settled.document["exit_code"] != 0:
         return None
     rows = connection.execute(
-        "SELECT e.id, e.energy_uj, e.job_cpu_us, e.git_commit IS t.git_commit FROM run e"
+        "SELECT e.id, CASE WHEN e.coverage >= ? THEN e.energy_uj END, e.job_cpu_us,"
+        " e.git_commit IS t.git_commit FROM run e"
         " JOIN boot eb ON eb.id = e.boot_id"
         " JOIN run t ON t.id = ? JOIN boot tb ON tb.id = t.boot_id"
         " WHERE e.command_hash = t.command_hash AND eb.machine_id = tb.machine_id AND e.id < t.id"
         " AND e.state = 'done' AND e.exit_code = 0 ORDER BY e.id DESC LIMIT ?",
-        (settled.run_id, _LATEST),
+        (_WHOLE, settled.run_id, _LATEST),
     ).fetchall()
     mine = (
         settled.run_id,
-        round(settled.measured.value * 1e6) if settled.measured else None,
+        round(settled.measured.value * 1e6) if settled.measured and _is_whole(settled) else None,
         round(float(settled.document["cpu_s"]) * 1e6)  # type: ignore[arg-type]  # a JSON value
         if settled.document["cpu_s"] is not None
         else None,
@@ -55,6 +58,11 @@ def compare_with_earlier(
         if left and right and len(left) == len(these) and len(right) == len(earlier):
             return _compared(quantity, left, right, [r[0] for r in earlier])
     return None
+
+
+def _is_whole(settled: Settled) -> bool:
+    coverage = settled.document["coverage"]
+    return isinstance(coverage, float) and coverage >= _WHOLE
 
 
 def _positive(rows: Sequence[Sequence[int | None]], column: int) -> list[float]:

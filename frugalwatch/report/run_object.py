@@ -7,6 +7,7 @@ null is unknown, 0 is a measured zero.
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 from typing import NamedTuple
 
@@ -258,7 +259,7 @@ def _metrics(connection: sqlite3.Connection, run_id: int, window: Span) -> list[
         (run_id,),
     )
     return [
-        {"name": name, "value": value, "t_s": (t - window.begin) / 1e9, "pid": pid}
+        {"name": name, "value": _finite(value), "t_s": (t - window.begin) / 1e9, "pid": pid}
         for name, value, t, pid in rows
     ]
 
@@ -291,6 +292,11 @@ def _events(connection: sqlite3.Connection, run_id: int, window: Span) -> list[d
             }
         )
     return result
+
+
+def _finite(value: float | None) -> float | None:
+    """JSON knows no NaN and no infinity."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _seconds(micro: int | None) -> float | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import zlib
 
+from frugalwatch.carbon.grid import resolve_or_world
 from frugalwatch.ledger.records import RunStart
 from frugalwatch.machine import (
     boot_key,
@@ -55,6 +57,7 @@ def describe_run(context: RunContext) -> RunStart:
         pue=settings.pue,
         price_per_kwh=settings.price_per_kwh,
         currency=settings.currency if settings.price_per_kwh is not None else None,
+        carbon=json.dumps(resolve_or_world(settings)[0].as_json()),
     )
 
 

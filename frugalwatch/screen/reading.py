@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
-from frugalwatch.carbon.grid import GridFactor, resolve_or_world
+from frugalwatch.carbon.grid import GridFactor
 from frugalwatch.config.settings import Settings
 from frugalwatch.errors import FrugalWatchError, NotFoundError
 from frugalwatch.ledger.connection import explain, trouble
 from frugalwatch.ledger.database import Cell
 from frugalwatch.ledger.queries import RunRow, find_run, list_runs, stored_result
 from frugalwatch.ledger.reading import open_reader
+from frugalwatch.report.started_with import started_with
 from frugalwatch.screen.chosen import ChosenRun
 from frugalwatch.screen.figures import figures_so_far, read_record, with_energy
 from frugalwatch.screen.records import Look, RunNow, Trouble
@@ -57,7 +58,6 @@ class LedgerWatch:
         self._connection: sqlite3.Connection | None = None
         self._seen: tuple[object, ...] = ()
         self._opened_ns = 0
-        self._factor: GridFactor | None = None
         self._running: set[int] = set()
         self._running_due_ns = 0
         self._chosen: ChosenRun | None = None
@@ -96,7 +96,7 @@ class LedgerWatch:
                 from frugalwatch.report.settle import settle_run
 
                 document, _ = settle_run(
-                    connection, row.run_key, self._grid_factor(), self._settings
+                    connection, row.run_key, *self._started_with(connection, row)
                 )
         except (sqlite3.Error, OSError) as error:
             raise explain(error, self.path) from error
@@ -200,7 +200,7 @@ class LedgerWatch:
             return None
         if self._chosen is None or self._chosen.number != row.number:
             self._chosen = ChosenRun(row.number, self._clock_ns, self._utc_ns)
-        return self._chosen.look(connection, rows, row, self._grid_factor(), self._settings)
+        return self._chosen.look(connection, rows, row, *self._started_with(connection, row))
 
     def _summed(
         self, connection: sqlite3.Connection, runs: list[RunRow], chosen: RunNow | None
@@ -216,13 +216,13 @@ class LedgerWatch:
                 budget -= 1
                 record = read_record(connection, run.number)
                 assert record is not None
-                found = figures_so_far(connection, record, self._grid_factor(), self._settings)
+                found = figures_so_far(connection, record, *self._started_with(connection, run))
                 yield with_energy(run, found.measured, found.estimated, found.carbon["co2e_g"])
 
-    def _grid_factor(self) -> GridFactor:
-        if self._factor is None:
-            self._factor, _ = resolve_or_world(self._settings)
-        return self._factor
+    def _started_with(
+        self, connection: sqlite3.Connection, run: RunRow
+    ) -> tuple[GridFactor, Settings]:
+        return started_with(connection, run.run_key, self._settings)
 
 
 class _Rows:
