@@ -75,6 +75,4 @@ def _grid(run: RunNow) -> list[str]:
     ]
     if grid["assumed"]:
         lines.append("assumed: no zone is set")
-    if not run.settled:
-        lines.append("as configured here, until it ends")
     return lines
