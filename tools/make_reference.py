@@ -23,22 +23,27 @@ def reference() -> str:
         "Exit statuses: 0 fine, 1 error, 2 usage. `run` gives the job's own: 128+N for signal N,"
         " 127 not found,\n126 not executable, and 125 with `--strict` if nothing was measured.\n",
     ]
-    root = click.Context(cli, info_name="frugalwatch", terminal_width=_WIDTH)
+    root = _context(cli, "frugalwatch", None)
     parts.append(_section("frugalwatch", cli, root))
     for name in COMMANDS:
         command = cli.get_command(root, name)
         assert command is not None
-        context = click.Context(command, info_name=name, parent=root, terminal_width=_WIDTH)
+        context = _context(command, name, root)
         parts.append(_section(f"frugalwatch {name}", command, context))
         if isinstance(command, click.Group):
             for sub_name in command.list_commands(context):
                 sub = command.get_command(context, sub_name)
                 assert sub is not None
-                below = click.Context(
-                    sub, info_name=sub_name, parent=context, terminal_width=_WIDTH
-                )
+                below = _context(sub, sub_name, context)
                 parts.append(_section(f"frugalwatch {name} {sub_name}", sub, below))
     return "\n".join(parts)
+
+
+def _context(command: click.Command, name: str, parent: click.Context | None) -> click.Context:
+    """The context in which the command line itself would ask for help."""
+    return command.make_context(
+        name, [], parent=parent, resilient_parsing=True, terminal_width=_WIDTH
+    )
 
 
 def _section(title: str, command: click.Command, context: click.Context) -> str:
