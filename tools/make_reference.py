@@ -1,10 +1,11 @@
 """Writes docs/reference/commands.md from the commands' own help. A test fails when it is stale.
 
-    .venv/bin/python tools/make_reference.py
+.venv/bin/python tools/make_reference.py            --print: to stdout instead
 """
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -51,5 +52,8 @@ def _section(title: str, command: click.Command, context: click.Context) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(reference())
-    print(f"wrote {PAGE}")
+    if sys.argv[1:] == ["--print"]:
+        print(reference(), end="")
+    else:
+        PAGE.write_text(reference())
+        print(f"wrote {PAGE}")
