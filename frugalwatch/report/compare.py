@@ -2,8 +2,8 @@
 
 The two sides are the runs of this version of the code (this run's commit, this run included) and
 the runs before them. An interval needs at least three runs on either side. What is compared is
-measured energy where every run has it in full, else CPU time, since modelled energies would only compare
-the model with itself.
+measured energy where every run has it in full, else CPU time, since modelled energies would only
+compare the model with itself.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from collections.abc import Sequence
 from frugalwatch.report.run_object import Settled
 
 _LATEST = 40
-# Energy of a run that was read for less of its time than this is a part, and no match for a whole.
-_WHOLE = 0.95
 _ENOUGH = 3
 _ROUNDING = 1e-9  # equal runs have an interval of no width, and sums of floats are not exact
 # Two-sided 95 % quantiles of Student's t for 1 to 5 degrees of freedom, and of the normal.
@@ -35,13 +33,14 @@ def compare_with_earlier(
     if settled.document["exit_code"] != 0:
         return None
     rows = connection.execute(
-        "SELECT e.id, CASE WHEN e.coverage >= ? THEN e.energy_uj END, e.job_cpu_us,"
-        " e.git_commit IS t.git_commit FROM run e"
+        "SELECT e.id, e.energy_uj, e.job_cpu_us, e.git_commit IS t.git_commit,"
+        " EXISTS (SELECT 1 FROM event x WHERE x.run_id = e.id AND x.energy_missing = 1)"
+        " FROM run e"
         " JOIN boot eb ON eb.id = e.boot_id"
         " JOIN run t ON t.id = ? JOIN boot tb ON tb.id = t.boot_id"
         " WHERE e.command_hash = t.command_hash AND eb.machine_id = tb.machine_id AND e.id < t.id"
         " AND e.state = 'done' AND e.exit_code = 0 ORDER BY e.id DESC LIMIT ?",
-        (_WHOLE, settled.run_id, _LATEST),
+        (settled.run_id, _LATEST),
     ).fetchall()
     mine = (
         settled.run_id,
@@ -50,10 +49,11 @@ def compare_with_earlier(
         if settled.document["cpu_s"] is not None
         else None,
     )
-    same = [r for r in rows if r[3]]
-    other = [r for r in rows if not r[3]]
-    these, earlier = ([mine, *same], other) if other else ([mine], same)
     for column, quantity in ((1, "energy_j"), (2, "cpu_s")):
+        # Part of an energy is no match for a whole one; of CPU time nothing is missing.
+        chosen = [r for r in rows if not r[4]] if quantity == "energy_j" else rows
+        same, other = [r for r in chosen if r[3]], [r for r in chosen if not r[3]]
+        these, earlier = ([mine, *same], other) if other else ([mine], same)
         left, right = _positive(these, column), _positive(earlier, column)
         if left and right and len(left) == len(these) and len(right) == len(earlier):
             return _compared(quantity, left, right, [r[0] for r in earlier])
@@ -61,8 +61,10 @@ def compare_with_earlier(
 
 
 def _is_whole(settled: Settled) -> bool:
-    coverage = settled.document["coverage"]
-    return isinstance(coverage, float) and coverage >= _WHOLE
+    """Whether no gap swallowed any of the energy: a part is no match for a whole."""
+    events = settled.document["events"]
+    assert isinstance(events, list)
+    return not any(event["energy_missing"] for event in events)
 
 
 def _positive(rows: Sequence[Sequence[int | None]], column: int) -> list[float]:

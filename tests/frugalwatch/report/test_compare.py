@@ -46,6 +46,17 @@ def test_one_run_each_gives_a_ratio_and_no_interval(ledger: Path) -> None:
     assert found["quantity"] == "energy_j"
 
 
+def test_a_run_with_part_of_its_energy_missing_is_compared_by_cpu_time(ledger: Path) -> None:
+    partly = Story(ledger, start={"run_key": "run-001", "git_commit": "old"})
+    partly.reads(PACKAGE, 10, times=(0, 30)).gap(PACKAGE.key, 30, 60, "lost").ends().settled()
+    found = one_run(ledger, 2, 10)["comparison"]
+    assert found["quantity"] == "cpu_s"
+    assert found["ratio"] == pytest.approx(1)
+    found = one_run(ledger, 3, 20, commit="newer")["comparison"]
+    assert (found["quantity"], found["earlier_runs"]) == ("energy_j", [2]), "the whole ones count"
+    assert found["ratio"] == pytest.approx(2)
+
+
 def test_two_runs_against_three_have_no_interval(ledger: Path) -> None:
     for number in range(3):
         one_run(ledger, number, 10 + number, commit="old")
