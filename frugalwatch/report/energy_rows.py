@@ -66,7 +66,7 @@ def _share(run: Document) -> list[str]:
     if run["headline"] == "job_share" and run["job_share_j"] is not None:
         value, low, high = run["job_share_j"], run["job_share_low_j"], run["job_share_high_j"]
         bounds = energy_range(low, high, beside_j=value)
-        lines.append(row("Your share", energy(value, 2), f"{bounds}; {_busy(run)}"))
+        lines.append(row("Your share", energy(value, 2), f"{bounds}; {_use(run)}"))
         if _gpu_use_unknown(run):
             lines += wrapped(
                 "", "which processes used the GPU is unknown: its energy counts as yours"
@@ -78,6 +78,14 @@ def _share(run: Document) -> list[str]:
 
 def _busy(run: Document) -> str:
     return f"{percent(run['busy_share'])} of busy CPU time"
+
+
+def _use(run: Document) -> str:
+    """What the share was taken by: a GPU's energy goes by its own busy time, not by the CPU's."""
+    domains = {d["domain"] for d in run["devices"] if d["counted"] and not is_model(d)}
+    if domains == {"gpu"}:
+        return "by busy GPU time"
+    return f"{_busy(run)}, GPU by its own" if "gpu" in domains else _busy(run)
 
 
 def _gpu_use_unknown(run: Document) -> bool:

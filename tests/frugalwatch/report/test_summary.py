@@ -15,6 +15,7 @@ import pytest
 from frugalwatch.report.full import full_text
 from frugalwatch.report.style import Style, choose_style
 from frugalwatch.report.summary import block_summary, line_summary
+from tests.frugalwatch.report.kit import GPU, GPU_KEY, MODEL, Story
 from tests.frugalwatch.report.stories import STORIES
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -66,6 +67,17 @@ def test_no_golden_file_is_left_over(name: str) -> None:
         *(f"show_{n}" for n in ("measured", "lost_gpu", "steps", "cloud", "nothing")),
     }
     assert {path.stem for path in GOLDEN.glob("*.txt")} == known
+
+
+def test_a_gpus_share_is_not_said_to_go_by_cpu_time(tmp_path: Path) -> None:
+    """The job has nearly all of the GPU and hardly any of the CPU, which is modelled beside it."""
+    story = Story(tmp_path / "l.db").reads(GPU, 200).reads(MODEL, 5)
+    story.gpu_use(GPU_KEY, 1, 0, 0).gpu_use(GPU_KEY, 60, 45, 60)
+    text = block_summary(story.ends(cpu_s=0.3, busy_s=60).settled(), PLAIN)
+    (share,) = [line for line in text.splitlines() if "Your share" in line]
+    assert share.split()[2:4] == ["2.5", "Wh"], "three quarters"
+    assert "by busy GPU time" in share
+    assert "CPU time" not in share
 
 
 def test_the_line_is_one_line_of_pairs_in_a_fixed_order(runs: dict[str, dict[str, Any]]) -> None:
