@@ -13,7 +13,12 @@ from frugalwatch.config.load import load
 
 @click.command()
 @click.argument("advice", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print the document (frugalwatch.advice/1).")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print frugalwatch.advice/1; of the list, advice-list/1.",
+)
 @click.option("--ledger", metavar="FILE", help="Look into this database.")
 def command(advice: str | None, as_json: bool, ledger: str | None) -> None:
     """List stored advice, or show one.
@@ -34,7 +39,9 @@ def command(advice: str | None, as_json: bool, ledger: str | None) -> None:
         if advice is None:
             found = list_advice(conn)
             if as_json:
-                click.echo(json.dumps([dict(a.result) for a in found if a.result], indent=2))
+                finished = [dict(a.result) for a in found if a.result]
+                document = {"schema": "frugalwatch.advice-list/1", "advice": finished}
+                click.echo(json.dumps(document, indent=2))
             else:
                 from advisor.report import advice_list
 

@@ -113,6 +113,9 @@ def test_advise_apply_verify_is_one_line(tmp_path: Path) -> None:
     assert "frugalwatch run --with A1" in shown.stdout
     assert max(map(len, shown.stdout.splitlines())) <= 80
     assert "one thread" in frugalwatch(tmp_path, "advice").stdout
+    listed = json.loads(frugalwatch(tmp_path, "advice", "--json").stdout)
+    assert listed["schema"] == "frugalwatch.advice-list/1"
+    assert [one["schema"] for one in listed["advice"]] == ["frugalwatch.advice/1"]
 
 
 def test_unknown_advice_is_refused_before_the_job_starts(tmp_path: Path) -> None:
