@@ -64,7 +64,7 @@ class Panel:
         found = [device for opening in self._openings for device in opening.devices]
         zero = Zero(context.started_mono_ns, context.busy_us_at_start)
         for opening in open_models(found, context.host, context.settings, zero, calibration):
-            self._take_in(opening)
+            self._take_in(_resumed(opening, states) if resume else opening)
         self._watch_slice()
         self.poll()
 

@@ -101,7 +101,10 @@ class Recorder:
 
     def _reading(self, reading: Reading) -> None:
         key = reading.device
-        before = self._last.pop(key, None)
+        before = self._last.get(key)
+        if before is not None and reading.t_mono_ns <= before.t_mono_ns:
+            return  # the sampler that died had seen more
+        self._last.pop(key, None)
         if before is not None and reading.energy_uj < before.energy_uj:
             # The dead sampler's figure could not be taken over: what lies between is unknown.
             self._shift[key] = before

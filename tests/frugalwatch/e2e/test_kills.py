@@ -10,7 +10,15 @@ import time
 import pytest
 
 from tests.frugalwatch.e2e.kills import VICTIMS, kill_many
-from tests.frugalwatch.e2e.kit import Frugalwatch, alive, children, events, job_of, sampler_of
+from tests.frugalwatch.e2e.kit import (
+    Frugalwatch,
+    RunObject,
+    alive,
+    children,
+    events,
+    job_of,
+    sampler_of,
+)
 from tests.support.fake_sysfs import Constant, PowercapTree, Ramp, Zone
 
 
@@ -40,6 +48,27 @@ def test_a_sampler_killed_again_and_again_loses_no_energy(frugalwatch: Frugalwat
     assert run["energy_j"] == pytest.approx(truth, rel=0.005)
     assert len(events(run, "sampler_restarted")) == 4
     assert run["coverage"] > 0.99
+
+
+def test_a_sampler_killed_again_and_again_inflates_no_model(frugalwatch: Frugalwatch) -> None:
+    """Wall time and CPU time are known across its death, so nothing is missing or counted twice."""
+    target = frugalwatch.folder / "out.json"
+    process = frugalwatch.start("run", "--json", str(target), "--", "sleep", "5")
+    for _ in range(3):
+        time.sleep(1.2)
+        os.kill(sampler_of(process.pid), signal.SIGKILL)
+    process.communicate(timeout=30)
+    killed = json.loads(target.read_text())
+    quiet, _ = frugalwatch.measure("--", "sleep", "2")
+
+    def watts_of_a_busy_cpu(run: RunObject) -> float:
+        idle_w = next(d["idle_w"] for d in run["devices"] if d["device"] == "model:cpu")
+        return float((run["estimated_j"] - idle_w * run["wall_s"]) / run["machine_busy_cpu_s"])
+
+    assert len(events(killed, "sampler_restarted")) == 3
+    assert events(killed, "gap") == []
+    assert killed["coverage"] > 0.99
+    assert watts_of_a_busy_cpu(killed) == pytest.approx(watts_of_a_busy_cpu(quiet), rel=0.1)
 
 
 def test_a_supervisor_that_was_killed_leaves_the_job_and_its_measurement(
