@@ -11,7 +11,6 @@ import gc
 import os
 import sys
 
-
 _OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
 
