@@ -12,10 +12,14 @@ _HERE = Path(__file__).parent
 # neighbour on two cores they would measure the neighbour.
 _ALONE = (
     "advisor/test_commands.py",
+    "collectors/test_hwmon.py",
     "collectors/test_isolated.py",
     "collectors/test_nvidia.py",
     "collectors/test_nvidia_power.py",
+    "collectors/test_nvml_stub.py",
     "collectors/test_rapl.py",
+    "frugalwatch/commands/test_calibrate.py",
+    "frugalwatch/crosscheck/test_compare.py",
     "frugalwatch/e2e/",
     "frugalwatch/screen/test_beside_a_run.py",
 )
