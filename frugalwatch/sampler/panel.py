@@ -64,7 +64,7 @@ class Panel:
         found = [device for opening in self._openings for device in opening.devices]
         zero = Zero(context.started_mono_ns, context.busy_us_at_start)
         for opening in open_models(found, context.host, context.settings, zero, calibration):
-            self._take_in(_resumed(opening, states) if resume else opening)
+            self._take_in(_resumed(opening, states, zero.mono_ns) if resume else opening)
         self._watch_slice()
         self.poll()
 
@@ -199,9 +199,15 @@ class Panel:
             self._slice = busy
 
 
-def _resumed(opening: Opening, states: dict[str, dict[str, tuple[int, ...]]]) -> Opening:
-    """A source that goes on where a dead sampler left it, if it can."""
+def _resumed(
+    opening: Opening, states: dict[str, dict[str, tuple[int, ...]]], zero_ns: int | None = None
+) -> Opening:
+    """A source that goes on where a dead sampler left it, if it can.
+
+    Its zero, if it has one at `zero_ns`, is told again: the sampler may have died before it wrote.
+    """
     collector = opening.collector
     if isinstance(collector, Resumable) and collector.name in states:
         collector.resume(states[collector.name])
-    return opening._replace(first=tuple(collector.read()))
+    zeros = (o for o in opening.first if o.t_mono_ns == zero_ns)
+    return opening._replace(first=(*zeros, *collector.read()))

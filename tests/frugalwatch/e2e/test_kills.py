@@ -32,7 +32,8 @@ def test_twenty_random_kills_lose_no_energy_and_harm_no_job(frugalwatch: Frugalw
 
 def test_a_sampler_killed_again_and_again_loses_no_energy(frugalwatch: Frugalwatch) -> None:
     """Across wraps: the last raw counter is kept where `kill -9` does not reach."""
-    zone = Zone("package-0", Ramp(20.0, 90.0, 6.0), range_j=120.0)
+    # With its maximum power known, a wrap is told from a reset also if a busy machine takes a while.
+    zone = Zone("package-0", Ramp(20.0, 90.0, 6.0), range_j=120.0, max_power_w=90.0)
     with PowercapTree(frugalwatch.folder, [zone]) as tree:
         frugalwatch.environment["FRUGALWATCH_SYSFS"] = tree.sysfs
         tree.start()
@@ -69,6 +70,18 @@ def test_a_sampler_killed_again_and_again_inflates_no_model(frugalwatch: Frugalw
     assert events(killed, "gap") == []
     assert killed["coverage"] > 0.99
     assert watts_of_a_busy_cpu(killed) == pytest.approx(watts_of_a_busy_cpu(quiet), rel=0.1)
+
+
+def test_a_sampler_killed_before_it_wrote_anything_costs_a_model_nothing(
+    frugalwatch: Frugalwatch,
+) -> None:
+    target = frugalwatch.folder / "out.json"
+    process = frugalwatch.start("run", "--json", str(target), "--", "sleep", "1.5")
+    os.kill(sampler_of(process.pid), signal.SIGKILL)
+    process.communicate(timeout=30)
+    run = json.loads(target.read_text())
+    assert events(run, "gap") == []
+    assert run["coverage"] > 0.99, "from the start of the job on"
 
 
 def test_a_supervisor_that_was_killed_leaves_the_job_and_its_measurement(
