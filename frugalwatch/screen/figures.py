@@ -42,23 +42,12 @@ class RunRecord(NamedTuple):
     started_ns: int
     ended_ns: int | None
     heartbeat_ns: int
-    pue: float
-    price_per_kwh: float | None
-    currency: str | None
 
     @property
     def window(self) -> Span:
         """From its start to its end, or to its last sign of life."""
         end = self.heartbeat_ns if self.ended_ns is None else self.ended_ns
         return Span(self.started_ns, max(end, self.started_ns + 1))
-
-    def settings(self, settings: Settings) -> Settings:
-        """These settings with the facility and the price that the run was started with."""
-        return settings._replace(
-            pue=self.pue,
-            price_per_kwh=self.price_per_kwh,
-            currency=self.currency or settings.currency,
-        )
 
 
 class Figures(NamedTuple):
@@ -76,7 +65,7 @@ def read_record(connection: sqlite3.Connection, number: int) -> RunRecord | None
     """One run's record; None if there is no such run."""
     row = connection.execute(
         "SELECT run.id, machine.hostname, interval_ns, started_utc_ns, started_mono_ns,"
-        " ended_mono_ns, heartbeat_mono_ns, pue, price_per_kwh, currency FROM run"
+        " ended_mono_ns, heartbeat_mono_ns FROM run"
         " JOIN boot ON boot.id = run.boot_id JOIN machine ON machine.id = boot.machine_id"
         " WHERE run.id = ?",
         (number,),
@@ -94,7 +83,7 @@ def figures_so_far(
         tuple(devices),
         measured,
         estimated,
-        carbon_and_cost(measured, estimated, factor, record.settings(settings)),
+        carbon_and_cost(measured, estimated, factor, settings),
         coverage_of(devices),
         step_object(connection, record.number, devices, record.window),
     )
