@@ -16,14 +16,15 @@ STATES = ("running", "done", "killed", "interrupted", "recovered")
 
 _SHORTEST_PREFIX = 4
 
-_RUN = """
-SELECT id, run_key, state, exit_code, command, started_utc_ns,
+# What `run_row` needs of table run.
+RUN_COLUMNS = """
+       run.id, run_key, state, exit_code, command, started_utc_ns,
        coalesce(ended_mono_ns, heartbeat_mono_ns) - started_mono_ns AS duration_ns,
        energy_uj, energy_low_uj, energy_high_uj,
        estimated_uj, estimated_low_uj, estimated_high_uj,
        co2e_ug, job_cpu_us, coverage
-FROM run
 """
+_RUN = f"SELECT {RUN_COLUMNS} FROM run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ def list_runs(
     values["limit"] = -1 if limit is None else limit
     where = " AND ".join(wheres)
     sql = f"{_RUN} WHERE {where} ORDER BY started_utc_ns DESC, id DESC LIMIT :limit"
-    return [_run_row(row) for row in db.query(sql, values)]
+    return [run_row(row) for row in db.query(sql, values)]
 
 
 def find_run(db: Database, name: str) -> RunRow:
@@ -100,7 +101,7 @@ def find_run(db: Database, name: str) -> RunRow:
         raise UsageError(
             f"{name!r} is the beginning of several runs", why=keys, hint="type more of the key"
         )
-    return _run_row(rows[0])
+    return run_row(rows[0])
 
 
 def earlier_runs(db: Database, run_number: int, limit: int = 20) -> list[RunRow]:
@@ -109,7 +110,7 @@ def earlier_runs(db: Database, run_number: int, limit: int = 20) -> list[RunRow]
         AND command_hash = (SELECT command_hash FROM run WHERE id = :number)
         AND started_utc_ns < (SELECT started_utc_ns FROM run WHERE id = :number)
         ORDER BY started_utc_ns DESC LIMIT :limit"""
-    return [_run_row(row) for row in db.query(sql, {"number": run_number, "limit": limit})]
+    return [run_row(row) for row in db.query(sql, {"number": run_number, "limit": limit})]
 
 
 def stored_result(db: Database, run_number: int) -> dict[str, object] | None:
@@ -137,7 +138,8 @@ def _is_negative(name: str) -> bool:
     return name.startswith("-") and name[1:].isascii() and name[1:].isdigit() and int(name) < 0
 
 
-def _run_row(row: dict[str, Cell]) -> RunRow:
+def run_row(row: dict[str, Cell]) -> RunRow:
+    """The record of a row that holds RUN_COLUMNS."""
     command = json.loads(str(row["command"]))
     return RunRow(
         number=int(row["id"] or 0),
