@@ -3,6 +3,7 @@
 from collectors.base import (
     Boundary,
     Collector,
+    Condition,
     Device,
     Domain,
     Gap,
@@ -17,6 +18,7 @@ from collectors.base import (
 __all__ = [
     "Boundary",
     "Collector",
+    "Condition",
     "Device",
     "Domain",
     "Gap",

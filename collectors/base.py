@@ -85,8 +85,6 @@ class Reading(NamedTuple):
     low_uj: int | None = None
     high_uj: int | None = None
     power_w: float | None = None
-    temperature_c: float | None = None
-    clock_mhz: float | None = None
 
 
 class Gap(NamedTuple):
@@ -114,7 +112,31 @@ class ProcessUtilization(NamedTuple):
     share_by_pid: dict[int, float]
 
 
-Observation: TypeAlias = Reading | Gap | ProcessUtilization
+class Condition(NamedTuple):
+    """What a device was like at an instant, for people; None is unknown.
+
+    `clock_hz` is the multiprocessors' for a GPU, the mean over some of its threads for a CPU.
+    `fan_share` is of the fan's highest speed, `busy_share` of the time, both 0 to 1 and as the
+    driver says them.
+    """
+
+    device: str
+    t_mono_ns: int
+    temperature_c: float | None = None
+    clock_hz: float | None = None
+    fan_share: float | None = None
+    busy_share: float | None = None
+
+    @property
+    def known(self) -> bool:
+        """True if the source said anything at all."""
+        return any(value is not None for value in self[2:])
+
+
+# Conditions change slowly and a look at them costs more than one at a counter.
+CONDITION_PAUSE_NS = 5_000_000_000
+
+Observation: TypeAlias = Reading | Gap | ProcessUtilization | Condition
 
 
 class Probe(NamedTuple):
@@ -160,6 +182,15 @@ class Collector(Protocol):
 
     def close(self) -> None:
         """Give back files and handles. Safe to call twice."""
+        ...
+
+
+@runtime_checkable
+class Conditioned(Protocol):
+    """A collector in the sampler's own process that can say more than energy of its devices."""
+
+    def conditions(self) -> Sequence[Condition]:
+        """Look once; asked for every CONDITION_PAUSE_NS at most. Never raises for hardware."""
         ...
 
 

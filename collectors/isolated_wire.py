@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from collectors.base import Device, Gap, Observation, Probe, ProcessUtilization, Reading
+from collectors.base import Condition, Device, Gap, Observation, Probe, ProcessUtilization, Reading
 from collectors.disagreement import Disagreement
 
 _LENGTH = struct.Struct("!I")
-_OBSERVATIONS = (Reading, Gap, ProcessUtilization)
+_OBSERVATIONS = (Reading, Gap, ProcessUtilization, Condition)
 _Row: TypeAlias = tuple[Any, ...]  # the fields of a record in order, or a kind and its fields
 
 

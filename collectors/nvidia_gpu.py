@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any, Final
 
-from collectors.base import Device, Gap, GapCause, Observation, Reading
+from collectors.base import CONDITION_PAUSE_NS, Condition, Device, Gap, GapCause, Observation
 from collectors.disagreement import Disagreement
 from collectors.nvidia_meter import COUNTER_TICK_S, CounterMeter, Meter, PowerMeter
 from collectors.nvidia_power import find_power_sensor
@@ -15,7 +15,6 @@ from collectors.nvidia_processes import ProcessWatch
 _NS: Final = 1_000_000_000
 _FIRST_RETRY_S: Final = 5.0
 _LAST_RETRY_S: Final = 300.0
-_DISPLAY_PAUSE_NS: Final = _NS * 9 // 10  # temperature and clock are for people
 
 # Slope of NVML against an external meter over more than 70 cards: 0.94 to 1.06 per card
 # (Yang, Adámek and Armour, SC24, arXiv 2312.02741).
@@ -51,9 +50,7 @@ class Gpu:
         self._processes = ProcessWatch(nvml, handle, device.key)
         self._retry_wait_s = _FIRST_RETRY_S
         self._retry_at_ns: int | None = None  # set while the card is gone
-        self._temperature_c: float | None = None
-        self._clock_mhz: float | None = None
-        self._displayed_ns = -_DISPLAY_PAUSE_NS
+        self._conditions_at_ns: int | None = None  # None: not before the second look
         self._started_ns = clock_ns()
 
     def look(self) -> tuple[list[Observation], Disagreement | None]:
@@ -68,10 +65,11 @@ class Gpu:
         self.last_error = 0
         self._retry_at_ns = None
         self._retry_wait_s = _FIRST_RETRY_S
-        observations = [self._dressed(one) for one in look.observations]
+        observations = list(look.observations)
         shares = self._processes.look(self._clock_ns())
         if shares is not None:
             observations.append(shares)
+        observations += self._conditions()
         return observations, look.disagreement
 
     def due_ns(self) -> int | None:
@@ -106,19 +104,32 @@ class Gpu:
         )
         return [gap] if kept is None else [kept, gap]
 
-    def _dressed(self, one: Observation) -> Observation:
-        if not isinstance(one, Reading):
-            return one
-        if one.t_mono_ns - self._displayed_ns >= _DISPLAY_PAUSE_NS:
-            self._displayed_ns = one.t_mono_ns
-            nvml = self._nvml
-            self._temperature_c = _number(
-                nvml, nvml.nvmlDeviceGetTemperature, self._handle, nvml.NVML_TEMPERATURE_GPU
-            )
-            self._clock_mhz = _number(
-                nvml, nvml.nvmlDeviceGetClockInfo, self._handle, nvml.NVML_CLOCK_SM
-            )
-        return one._replace(temperature_c=self._temperature_c, clock_mhz=self._clock_mhz)
+    def _conditions(self) -> list[Condition]:
+        """Temperature and the like, at times and never with the first look: a job may wait."""
+        now_ns = self._clock_ns()
+        if self._conditions_at_ns is None:
+            self._conditions_at_ns = now_ns
+            return []
+        if now_ns < self._conditions_at_ns:
+            return []
+        self._conditions_at_ns = now_ns + CONDITION_PAUSE_NS
+        nvml, handle = self._nvml, self._handle
+        celsius = _number(nvml, nvml.nvmlDeviceGetTemperature, handle, nvml.NVML_TEMPERATURE_GPU)
+        clock_mhz = _number(nvml, nvml.nvmlDeviceGetClockInfo, handle, nvml.NVML_CLOCK_SM)
+        fan_percent = _number(nvml, nvml.nvmlDeviceGetFanSpeed, handle)
+        try:
+            busy_percent = float(nvml.nvmlDeviceGetUtilizationRates(handle).gpu)
+        except nvml.NVMLError:
+            busy_percent = None
+        seen = Condition(
+            self.device.key,
+            now_ns,
+            temperature_c=celsius,
+            clock_hz=None if clock_mhz is None else clock_mhz * 1e6,
+            fan_share=None if fan_percent is None else fan_percent / 100,
+            busy_share=None if busy_percent is None else busy_percent / 100,
+        )
+        return [seen] if seen.known else []
 
 
 def open_gpu(nvml: Any, handle: Any, clock_ns: Callable[[], int]) -> Gpu | str:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from collectors.base import Device, Reading
+from collectors.base import Condition, Device, Reading
 from frugalwatch.ledger.connection import (
     Notify,
     Trouble,
@@ -191,6 +191,23 @@ class Journal:
     def step(self, pid: int, t_mono_ns: int, steps: int) -> None:
         """Queue the number of steps that a process has done so far."""
         self.recording.steps.add((pid, t_mono_ns, steps))
+
+    def condition(self, handle: int, seen: Condition) -> None:
+        """Queue what a device was like at an instant."""
+        self.recording.conditions.add(
+            (
+                handle,
+                seen.t_mono_ns,
+                _in_units(seen.temperature_c, 1_000),
+                None if seen.clock_hz is None else round(seen.clock_hz),
+                _in_units(seen.fan_share, 1_000_000),
+                _in_units(seen.busy_share, 1_000_000),
+            )
+        )
+
+    def goal(self, pid: int, t_mono_ns: int, name: str, total: int) -> None:
+        """Queue how many steps (`name` ""), or phases of that name, a process will do in all."""
+        self.recording.goals.add((pid, clean(name), total, t_mono_ns))
 
     def grid_intensity(self, value: GridIntensity) -> None:
         """Queue one value of a live grid source."""
@@ -385,3 +402,7 @@ class Journal:
             return False
         self._conn, self.where = conn, path
         return True
+
+
+def _in_units(value: float | None, units: int) -> int | None:
+    return None if value is None else round(value * units)

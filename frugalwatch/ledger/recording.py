@@ -74,6 +74,8 @@ class Recording:
         self.gpu_usage = Rows(lambda row: row[0])
         self.metrics = Rows(lambda row: (row[0], row[2]))
         self.steps = Rows(lambda row: row[0])
+        self.conditions = Rows(lambda row: row[0])
+        self.goals = Rows(lambda row: (row[0], row[1]))
         self.intensities = Rows(lambda row: (row[0], row[3], row[4]))
         self.rows_refused = 0  # that the database would never take
         self._phases: dict[int, Phase] = {}  # open ones, and those not written yet
@@ -88,6 +90,8 @@ class Recording:
             self.gpu_usage,
             self.metrics,
             self.steps,
+            self.conditions,
+            self.goals,
             self.intensities,
         )
 
@@ -191,6 +195,8 @@ class Recording:
                     for r in self.events.new(last=self.end is not None)
                 ],
             )
+            many(sql.CONDITION, [(ids[int(r[0] or 0)], *r[1:]) for r in self.conditions.rows])
+            many(sql.GOAL, [(run_id, *r) for r in self.goals.rows])
             many(sql.METRIC, [(run_id, *r) for r in self.metrics.rows])
             many(sql.STEP, [(run_id, *r) for r in self.steps.rows])
             many(sql.INTENSITY, self.intensities.rows)

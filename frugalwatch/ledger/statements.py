@@ -109,6 +109,11 @@ INSERT INTO gpu_usage (stream_id, t_mono_ns, job_busy_us, all_busy_us)
 VALUES (?, ?, ?, ?) ON CONFLICT (stream_id, t_mono_ns) DO NOTHING
 """
 
+CONDITION = """
+INSERT INTO condition (stream_id, t_mono_ns, temperature_mdegc, clock_hz, fan_ppm, busy_ppm)
+VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (stream_id, t_mono_ns) DO NOTHING
+"""
+
 EVENT = """
 INSERT INTO event (
     run_id, stream_id, kind, cause, since_mono_ns, t_mono_ns, energy_missing, detail
@@ -120,6 +125,12 @@ METRIC = "INSERT INTO metric (run_id, pid, t_mono_ns, name, value) VALUES (?, ?,
 STEP = """
 INSERT INTO step (run_id, pid, t_mono_ns, steps)
 VALUES (?, ?, ?, ?) ON CONFLICT (run_id, pid, t_mono_ns) DO NOTHING
+"""
+
+GOAL = """
+INSERT INTO goal (run_id, pid, name, total, t_mono_ns) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (run_id, pid, name) DO UPDATE SET
+    total = excluded.total, t_mono_ns = excluded.t_mono_ns
 """
 
 INTENSITY = """

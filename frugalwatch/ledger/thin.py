@@ -54,6 +54,7 @@ def thin(conn: sqlite3.Connection, older_than_utc_ns: int, *, budget_s: float | 
         ).fetchall():
             removed += _thin_series(conn, "sample", "stream_id", stream_id, limit)
             removed += _thin_series(conn, "gpu_usage", "stream_id", stream_id, limit)
+            removed += _thin_series(conn, "condition", "stream_id", stream_id, limit)
         if ended is not None and ended < limit:
             with writing(conn):
                 conn.execute("UPDATE run SET thinned = 1 WHERE id = ?", (run_id,))

@@ -15,8 +15,8 @@ from frugalwatch.ledger.connection import writing
 Value = int | float | str | None
 
 # Tables with a row per run, and tables with rows per stream of a run.
-_BY_RUN = ("usage", "metric", "step")
-_BY_STREAM = ("sample", "gpu_usage")
+_BY_RUN = ("usage", "metric", "step", "goal")
+_BY_STREAM = ("sample", "gpu_usage", "condition")
 
 
 class Copied(NamedTuple):

@@ -5,7 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from collectors.base import Device, Gap, Observation, ProcessUtilization, Reading
+from collectors.base import (
+    Condition,
+    Device,
+    Gap,
+    Observation,
+    ProcessUtilization,
+    Reading,
+)
 from collectors.disagreement import Disagreement
 from frugalwatch.ledger.journal import Journal
 from frugalwatch.sampler.messages import Message, MetricSaid, PhaseBegan, PhaseEnded, StepsSaid
@@ -60,6 +67,8 @@ class Recorder:
                 self._reading(observation)
             elif isinstance(observation, Gap):
                 self._gap(observation)
+            elif isinstance(observation, Condition):
+                self._journal.condition(self._streams[observation.device], observation)
             else:
                 self._gpu(observation, job_pids)
 

@@ -13,6 +13,7 @@ import pytest
 
 from collectors.base import (
     Collector,
+    Condition,
     Device,
     Gap,
     Observation,
@@ -130,7 +131,8 @@ def test_probe_and_first_reading_come_without_being_asked() -> None:
 
 def test_every_kind_of_observation_crosses_the_pipe_unchanged() -> None:
     sent: list[Observation] = [
-        Reading("a", 1, 2, 3, 4, 5.5, 6.5, 7.5),
+        Reading("a", 1, 2, 3, 4, 5.5),
+        Condition("a", 1, 45.5, 1.41e9, None, 0.5),
         Reading("b", 1, 2),
         Gap("c", 9, 8, "lost", "it fell", recoverable=True),
         ProcessUtilization("d", 2, 1, {4711: 0.25, 4712: 0.5}),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from collectors.base import Condition
 from frugalwatch.ledger import queue
 from frugalwatch.ledger.journal import Journal
 from frugalwatch.ledger.records import DeviceTotal, GridIntensity, RunTotals
@@ -37,6 +38,9 @@ def test_a_run_is_written_with_everything_that_was_said(tmp_path: Path) -> None:
     token = journal.phase_began(7, "epoch", 100 * SECOND, number=3, depth=1)
     journal.metric(7, 101 * SECOND, "loss", math.nan)
     journal.step(7, 101 * SECOND, 64)
+    journal.goal(7, 101 * SECOND, "", 500)
+    journal.goal(7, 102 * SECOND, "", 640)
+    journal.condition(core, Condition("rapl:core", 101 * SECOND, 61.5, 2.1e9, None, 0.25))
     journal.grid_intensity(GridIntensity("FR", 1, 30.0, "average-lifecycle", "test", False, 2))
     assert journal.commit()
     journal.phase_ended(token, 102 * SECOND)
@@ -57,6 +61,9 @@ def test_a_run_is_written_with_everything_that_was_said(tmp_path: Path) -> None:
     assert (phase["number"], phase["ended_mono_ns"]) == (3, 102 * SECOND)
     assert conn.execute("SELECT value FROM metric").fetchone()[0] is None
     assert one(conn, "SELECT steps FROM step") == 64
+    assert tuple(conn.execute("SELECT pid, name, total FROM goal").fetchone()) == (7, "", 640)
+    seen = conn.execute("SELECT * FROM condition").fetchone()
+    assert tuple(seen) == (2, 101 * SECOND, 61_500, 2_100_000_000, None, 250_000)
     assert one(conn, "SELECT g_per_kwh FROM carbon_intensity") == 30.0
     assert one(conn, "SELECT tick_ns FROM stream") == 1_000_000
     assert journal.where == str(path)

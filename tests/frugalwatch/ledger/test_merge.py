@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from collectors.base import Condition
 from frugalwatch.errors import LedgerError
 from frugalwatch.ledger.current import open_current
 from frugalwatch.ledger.journal import Journal
@@ -44,6 +45,8 @@ def recorded(
     journal.phase_began(1, "epoch", 101 * SECOND)
     journal.metric(1, 101 * SECOND, "loss", 0.5)
     journal.step(1, 101 * SECOND, 10)
+    journal.goal(1, 101 * SECOND, "", 100)
+    journal.condition(gpu, Condition("nvidia:GPU-1", 101 * SECOND, 61.5))
     journal.grid_intensity(GridIntensity("FR", 1, 30.0, "average-direct", "test", False, 2))
     for second in range(101, until):
         tick(journal, second)
@@ -72,6 +75,8 @@ def content(path: Path) -> dict[str, list[Any]]:
         "phase": f"SELECT {runs}, name, began_mono_ns FROM phase x",
         "metric": f"SELECT {runs}, name, value FROM metric x",
         "step": f"SELECT {runs}, steps FROM step x",
+        "goal": f"SELECT {runs}, name, total FROM goal x",
+        "condition": f"SELECT {stream}, t_mono_ns, temperature_mdegc FROM condition x",
         "carbon_intensity": "SELECT * FROM carbon_intensity",
     }
     return {table: sorted(conn.execute(sql), key=repr) for table, sql in asked.items()}

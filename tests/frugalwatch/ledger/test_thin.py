@@ -25,6 +25,7 @@ def recorded(
         recording.sample(handle, reading(second, second * second))
         recording.usage.add((second * SECOND, second, second))
         recording.gpu_usage.add((handle, second * SECOND, second, second))
+        recording.conditions.add((handle, second * SECOND, second, None, None, None))
     for begin, end in gaps:
         recording.events.add((handle, "gap", "lost", begin * SECOND, end * SECOND, 1, ""))
     recording.end = run_end(seconds[-1])
@@ -68,8 +69,8 @@ def test_an_hour_at_one_hertz_leaves_about_one_row_a_minute_in_every_table() -> 
     removed = thin(conn, 10_000 * SECOND)
     assert instants(conn, "usage") == [0, *range(59, 3600, 60)]
     assert instants(conn, "gpu_usage") == sorted({0, 1000, 1030, *range(59, 3600, 60)})
-    assert instants(conn) == instants(conn, "gpu_usage")
-    assert removed == 3 * 3600 - 61 - 2 * 63
+    assert instants(conn) == instants(conn, "gpu_usage") == instants(conn, "condition")
+    assert removed == 4 * 3600 - 61 - 3 * 63
     assert MINUTE_NS == 60 * SECOND
     conn.close()
 

@@ -155,6 +155,8 @@ class StubGpu:
     compute_pids: tuple[int, ...] = ()
     temperature_c: int = 45
     clock_mhz: int = 1410
+    fan_percent: int | None = None  # None: cooled by the server's own
+    busy_percent: int | None = None  # that of the first process
     mig: bool = False
     lost_at_s: float = FOREVER_S
     back_at_s: float = FOREVER_S
@@ -181,6 +183,8 @@ class StubGpu:
             ("samples", int(self.samples)),
             ("temperature", self.temperature_c),
             ("clock", self.clock_mhz),
+            ("fan", -1 if self.fan_percent is None else self.fan_percent),
+            ("busy", -1 if self.busy_percent is None else self.busy_percent),
             ("mig", int(self.mig)),
             ("lost", f"{self.lost_at_s} {self.back_at_s}"),
         ]

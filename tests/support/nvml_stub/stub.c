@@ -30,6 +30,8 @@
  *   gpu I process PID SM FROM TO   a process with this utilisation between two times
  *   gpu I compute PID        a line of nvmlDeviceGetComputeRunningProcesses
  *   gpu I temperature C | clock MHZ | mig 0|1
+ *   gpu I fan PERCENT          negative: not supported (a card without one)
+ *   gpu I busy PERCENT         utilisation; negative: that of the first process
  *   gpu I lost AT BACK       every call gives NVML_ERROR_GPU_IS_LOST between the two times
  *   gpu I fail FUNCTION CODE FROM TO   this call gives CODE between the two times
  */
@@ -57,7 +59,7 @@ typedef struct {
     char name[WORD], uuid[WORD], pci[32], trace[16];
     double a, b, c, d; /* the trace's parameters */
     unsigned device_id, architecture, limit_mw, temperature, clock, mig;
-    int energy, power, samples;
+    int energy, power, samples, fan, busy;
     double energy_scale, energy_tick, energy_initial, energy_reset;
     double power_update, power_window, instant_window;
     double lost, back;
@@ -90,7 +92,7 @@ static void read_gpu(int index, char *rest) {
 #define NUMBER(field) if (!strcmp(key, #field)) { g->field = atof(value); return; }
     TEXT(name) TEXT(uuid) TEXT(pci)
     NUMBER(device_id) NUMBER(architecture) NUMBER(limit_mw) NUMBER(temperature) NUMBER(clock)
-    NUMBER(mig) NUMBER(energy) NUMBER(power) NUMBER(samples) NUMBER(energy_scale)
+    NUMBER(fan) NUMBER(busy) NUMBER(mig) NUMBER(energy) NUMBER(power) NUMBER(samples) NUMBER(energy_scale)
     NUMBER(energy_tick) NUMBER(energy_initial) NUMBER(energy_reset) NUMBER(power_update)
     NUMBER(power_window) NUMBER(instant_window)
     if (!strcmp(key, "constant") || !strcmp(key, "square") || !strcmp(key, "ramp")) {
@@ -289,6 +291,12 @@ int nvmlDeviceGetTemperature(Gpu *g, unsigned sensor, unsigned *c) {
 int nvmlDeviceGetClockInfo(Gpu *g, unsigned type, unsigned *mhz) {
     (void)type; ENTER(g); *mhz = g->clock; return SUCCESS;
 }
+int nvmlDeviceGetFanSpeed(Gpu *g, unsigned *percent) {
+    ENTER(g);
+    if (g->fan < 0) return NOT_SUPPORTED;
+    *percent = (unsigned)g->fan;
+    return SUCCESS;
+}
 int nvmlDeviceGetMigMode(Gpu *g, unsigned *current, unsigned *pending) {
     ENTER(g); *current = *pending = g->mig; return SUCCESS;
 }
@@ -372,5 +380,8 @@ int nvmlDeviceGetComputeRunningProcesses_v3(Gpu *g, unsigned *count, ProcessInfo
 }
 
 int nvmlDeviceGetUtilizationRates(Gpu *g, unsigned *rates) {
-    ENTER(g); rates[0] = g->process_count ? g->processes[0].sm : 0; rates[1] = 0; return SUCCESS;
+    ENTER(g);
+    rates[0] = g->busy >= 0 ? (unsigned)g->busy : g->process_count ? g->processes[0].sm : 0;
+    rates[1] = 0;
+    return SUCCESS;
 }
