@@ -20,6 +20,7 @@ from frugalwatch.ledger.queue import MAX_ROWS, Events, Row, Rows, clean
 from frugalwatch.ledger.records import RunEnd, RunStart
 
 if TYPE_CHECKING:
+    from frugalwatch.ledger.inside import InsideRows
     from frugalwatch.ledger.transfer import Copied
 
 # Row numbers: of the run, of its streams, of its phases, and how many events were written.
@@ -77,11 +78,21 @@ class Recording:
         self.conditions = Rows(lambda row: row[0])
         self.goals = Rows(lambda row: (row[0], row[1]))
         self.intensities = Rows(lambda row: (row[0], row[3], row[4]))
+        self._inside: InsideRows | None = None
         self.rows_refused = 0  # that the database would never take
         self._phases: dict[int, Phase] = {}  # open ones, and those not written yet
         self._changed_phases: dict[int, Phase] = {}
         self._phases_begun = 0
         self._phases_dropped = 0
+
+    @property
+    def inside(self) -> InsideRows:
+        """The queues of what the hook inside the job tells."""
+        if self._inside is None:
+            from frugalwatch.ledger.inside import InsideRows
+
+            self._inside = InsideRows()
+        return self._inside
 
     def _queues(self) -> tuple[Rows, ...]:
         return (
@@ -97,11 +108,13 @@ class Recording:
 
     def rows_thinned(self) -> int:
         """How many rows were left out because a queue was full."""
-        return self._phases_dropped + sum(queue.thinned for queue in self._queues())
+        inside = self._inside.thinned if self._inside else 0
+        return inside + self._phases_dropped + sum(queue.thinned for queue in self._queues())
 
     def rows_queued(self) -> int:
         """How many rows no database has yet."""
         rows = sum(len(queue.rows) for queue in self._queues())
+        rows += self._inside.queued() if self._inside else 0
         return rows + len(self._changed_phases) + len(self.events.new(last=True))
 
     # -- what happened ---------------------------------------------------------------------
@@ -200,6 +213,8 @@ class Recording:
             many(sql.METRIC, [(run_id, *r) for r in self.metrics.rows])
             many(sql.STEP, [(run_id, *r) for r in self.steps.rows])
             many(sql.INTENSITY, self.intensities.rows)
+            if self._inside is not None:
+                self._inside.write(run_id, many)
             phase_ids = self._write_phases(conn, run_id)
             if self.end is None:
                 conn.execute(sql.HEARTBEAT, (self.heartbeat_mono_ns, run_id))
@@ -214,6 +229,8 @@ class Recording:
         self.events.all_written(last=self.end is not None)
         for queue in self._queues():
             queue.rows.clear()
+        if self._inside is not None:
+            self._inside.all_written()
         self.rows_refused += refused
 
     def _insert_run(self, conn: sqlite3.Connection) -> int:
@@ -343,6 +360,8 @@ class Recording:
             return
         self.run_id = None
         self.events.written = 0
+        if self._inside is not None:
+            self._inside.begin_again()
         ends: list[Row] = []
         for stream in self.streams:
             stream.row_id = None

@@ -15,7 +15,10 @@ from frugalwatch.ledger.connection import writing
 Value = int | float | str | None
 
 # Tables with a row per run, and tables with rows per stream of a run.
-_BY_RUN = ("usage", "metric", "step", "goal")
+_BY_RUN = (
+    *("usage", "metric", "step", "goal"),
+    *("process", "unit_count", "activity", "unit_time"),  # told by the hook inside the job
+)
 _BY_STREAM = ("sample", "gpu_usage", "condition")
 
 

@@ -45,6 +45,11 @@ def recorded(
     journal.phase_began(1, "epoch", 101 * SECOND)
     journal.metric(1, 101 * SECOND, "loss", 0.5)
     journal.step(1, 101 * SECOND, 10)
+    inside = journal.recording.inside
+    inside.process((1, 100 * SECOND, "3.12.1", "train.py", 0, 0, 2, "[]"))
+    inside.count((1, "batch", 101 * SECOND, 10, 320))
+    inside.activity((1, "data_wait", 101 * SECOND, 77))
+    inside.times((1, "step", 101 * SECOND, "[[700, 10]]"))
     journal.goal(1, 101 * SECOND, "", 100)
     journal.condition(gpu, Condition("nvidia:GPU-1", 101 * SECOND, 61.5))
     journal.grid_intensity(GridIntensity("FR", 1, 30.0, "average-direct", "test", False, 2))
@@ -75,6 +80,10 @@ def content(path: Path) -> dict[str, list[Any]]:
         "phase": f"SELECT {runs}, name, began_mono_ns FROM phase x",
         "metric": f"SELECT {runs}, name, value FROM metric x",
         "step": f"SELECT {runs}, steps FROM step x",
+        "process": f"SELECT {runs}, program, rank, world_size FROM process x",
+        "unit_count": f"SELECT {runs}, unit, t_mono_ns, count, samples FROM unit_count x",
+        "activity": f"SELECT {runs}, activity, t_mono_ns, spent_ns FROM activity x",
+        "unit_time": f"SELECT {runs}, unit, buckets FROM unit_time x",
         "goal": f"SELECT {runs}, name, total FROM goal x",
         "condition": f"SELECT {stream}, t_mono_ns, temperature_mdegc FROM condition x",
         "carbon_intensity": "SELECT * FROM carbon_intensity",
