@@ -10,7 +10,7 @@ import errno
 import os
 from collections.abc import Callable, Sequence
 
-from collectors.base import Device, Observation, Probe
+from collectors.base import Condition, Device, Observation, Probe
 from collectors.channel import PowerChannel
 from collectors.host import Host
 from collectors.integrate import DEFAULT_MAX_GAP_S, PowerIntegrator
@@ -31,6 +31,7 @@ class AmdCollector:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._channels: dict[str, PowerChannel] = {}
+        self._chips: dict[str, tuple[str, str]] = {}  # by key: the card's folder, its sensor chip's
 
     def probe(self) -> Probe:
         """Find the GPUs. Those known from an earlier call keep their figure."""
@@ -47,6 +48,7 @@ class AmdCollector:
                 continue
             try:
                 self._channels[key] = self._open(key, folder, sensor)
+                self._chips[key] = (folder, os.path.dirname(sensor))
             except OSError as error:
                 problems.append(f"{key}: {error.strerror}")
         reason, remedy = "; ".join(problems), ""
@@ -66,6 +68,18 @@ class AmdCollector:
         for channel in self._channels.values():
             found += channel.observe(self._host.clock_ns)
         return found
+
+    def conditions(self) -> list[Condition]:
+        """Temperature, clock, fan and utilisation of every GPU that is awake."""
+        from collectors.conditions import chip_condition
+
+        t_ns = self._host.clock_ns()
+        seen = (
+            chip_condition(key, t_ns, chip, f"{folder}/gpu_busy_percent")
+            for key, (folder, chip) in self._chips.items()
+            if not _asleep(folder)
+        )
+        return [one for one in seen if one is not None]
 
     def close(self) -> None:
         """Close every file."""
@@ -122,10 +136,8 @@ def _power_file(folder: str) -> str | None:
 
 
 def _reader(file: SensorFile, folder: str) -> Callable[[], float]:
-    status = f"{folder}/power/runtime_status"
-
     def read_w() -> float:
-        if read_text(status) == "suspended":
+        if _asleep(folder):
             raise OSError(errno.EAGAIN, "the GPU sleeps (runtime power management)", file.path)
         power_uw = file.read()
         if power_uw < 0:
@@ -133,3 +145,7 @@ def _reader(file: SensorFile, folder: str) -> Callable[[], float]:
         return power_uw / 1e6
 
     return read_w
+
+
+def _asleep(folder: str) -> bool:
+    return read_text(f"{folder}/power/runtime_status") == "suspended"

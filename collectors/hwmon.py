@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from collectors.base import Boundary, Device, Domain, Observation, Probe
+from collectors.base import Boundary, Condition, Device, Domain, Observation, Probe
 from collectors.channel import CounterChannel, PowerChannel
 from collectors.counter import Unwrapper
 from collectors.host import Host
@@ -69,6 +69,7 @@ class HwmonCollector:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._channels: dict[str, CounterChannel | PowerChannel] = {}
+        self._gpu_chips: dict[str, str] = {}  # by key, the folder
 
     def probe(self) -> Probe:
         """Find the channels. Those known from an earlier call keep their figure."""
@@ -89,6 +90,9 @@ class HwmonCollector:
                     self._channels[device.key] = self._open(device, sensor)
                 except OSError as error:
                     problems.append(f"{device.key}: {error.strerror}")
+                    continue
+                if device.domain == "gpu" and chip not in _RAIL_CHIPS:
+                    self._gpu_chips[device.key] = folder
         return self._answer(problems, unknown)
 
     def read(self) -> Sequence[Observation]:
@@ -97,6 +101,14 @@ class HwmonCollector:
         for channel in self._channels.values():
             found += channel.observe(self._host.clock_ns)
         return found
+
+    def conditions(self) -> list[Condition]:
+        """Temperature and fan of the GPUs."""
+        from collectors.conditions import chip_condition
+
+        t_ns = self._host.clock_ns()
+        seen = (chip_condition(key, t_ns, chip) for key, chip in self._gpu_chips.items())
+        return [one for one in seen if one is not None]
 
     def close(self) -> None:
         """Close every file."""
