@@ -8,15 +8,14 @@ power sensor's pace while idle (187 J against 327 J in 5 s, ml-energy/zeus#181).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _NS = 1_000_000_000
 MIN_WINDOW_S = 10.0
 TOLERANCE = 0.10
 
 
-@dataclass(frozen=True, slots=True)
-class Disagreement:
+class Disagreement(NamedTuple):
     """A counter and the integral of a power sensor differ over one window.
 
     Energies in micro-joules. Neither is known to be the right one; the reading stays the counter's.

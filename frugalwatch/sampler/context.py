@@ -5,7 +5,7 @@ from __future__ import annotations
 import marshal
 import mmap
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from collectors.base import Collector, Device, Observation
 from collectors.host import Host
@@ -22,8 +22,8 @@ class Opening(NamedTuple):
     first: tuple[Observation, ...]
 
 
-class RunContext(NamedTuple):
-    """Everything that is fixed when a run starts. Shared by the sampler and its replacements."""
+class Plan(NamedTuple):
+    """What is fixed before the job starts. A sampler may be forked with it and wait for the job."""
 
     run_key: str
     group_key: str | None
@@ -35,14 +35,8 @@ class RunContext(NamedTuple):
     ledger_path: str
     host: Host
     supervisor_pid: int
-    job_pid: int
-    started_mono_ns: int
-    started_utc_ns: int
-    busy_us_at_start: int | None
-    openings: tuple[Opening, ...]
     cgroup: JobCgroup | None
     api_pipe: ApiPipe | None
-    warnings: tuple[str, ...]
     shelf: Shelf
 
     def clean_up(self) -> None:
@@ -51,6 +45,37 @@ class RunContext(NamedTuple):
             self.api_pipe.remove()
         if self.cgroup is not None:
             self.cgroup.remove()
+
+
+# Device, monotonic nanoseconds and micro-joules of readings from just before the job's start.
+Zeros: TypeAlias = tuple[tuple[str, int, int], ...]
+
+
+class JobStart(NamedTuple):
+    """What is known once the job runs; plain enough to be told to a sampler that waits for it."""
+
+    job_pid: int
+    mono_ns: int
+    utc_ns: int
+    busy_us: int | None
+    zeros: Zeros = ()
+    warnings: tuple[str, ...] = ()
+
+    def packed(self) -> bytes:
+        """As bytes, for `unpacked` in a process of the same interpreter."""
+        return marshal.dumps(tuple(self))
+
+    @classmethod
+    def unpacked(cls, data: bytes) -> JobStart:
+        """What `packed` made."""
+        return cls(*marshal.loads(data))
+
+
+class RunContext(NamedTuple):
+    """Everything about one run. Shared by the sampler and its replacements."""
+
+    plan: Plan
+    start: JobStart
 
 
 class Shelf:

@@ -76,7 +76,7 @@ def close_run(
 ) -> dict[str, object]:
     """Write the end and the totals; returns the answer for the supervisor."""
     journal.usage(
-        max(ending.ended_mono_ns, context.started_mono_ns + 1), ending.cpu_us, ending.busy_us
+        max(ending.ended_mono_ns, context.start.mono_ns + 1), ending.cpu_us, ending.busy_us
     )
     _last_events(journal, context, ending, notices)
     from frugalwatch.report.settle import settle_run
@@ -93,7 +93,7 @@ def close_run(
             machine_busy_us=ending.busy_us,
         )
     )
-    document, totals = settle_run(connection, context.run_key, factor, context.settings)
+    document, totals = settle_run(connection, context.plan.run_key, factor, context.plan.settings)
     journal.store_totals(totals)
     return {"run": document, "notices": notices, "ledger": journal.where}
 
@@ -110,7 +110,7 @@ def _last_events(journal: Journal, context: RunContext, ending: Ending, notices:
                 f" it{named}; what happens from now on is not counted"
             ),
         )
-    elsewhere = _work_elsewhere(context.argv)
+    elsewhere = _work_elsewhere(context.plan.argv)
     if elsewhere:
         journal.event(
             "work_elsewhere",

@@ -26,10 +26,10 @@ class GridWatch:
         self._failure: LiveFailure | None = None
         self._values: list[LiveValue] = []
         self._since_ns: list[int] = []
-        if context.settings.live_grid != "off":
+        if context.plan.settings.live_grid != "off":
             from frugalwatch.carbon.live import LiveGrid
 
-            self._live = LiveGrid(context.settings, context.environment)
+            self._live = LiveGrid(context.plan.settings, context.plan.environment)
 
     def fileno(self) -> int:
         """The descriptor to wait on, -1 if there is none now."""
@@ -45,7 +45,7 @@ class GridWatch:
 
     def finish(self, ended_mono_ns: int) -> tuple[GridFactor, list[GridIntensity], str | None]:
         """The run's factor, rows that are new, and a warning if something was not as chosen."""
-        table, warning = resolve_or_world(self._context.settings)
+        table, warning = resolve_or_world(self._context.plan.settings)
         if self._live is None:
             return table, [], warning
         from frugalwatch.carbon.live_value import live_factor, without_live
@@ -64,7 +64,7 @@ class GridWatch:
         self, ended_ns: int, table: GridFactor
     ) -> tuple[list[tuple[LiveValue, float]], GridFactor]:
         """Each value with the seconds for which it was the newest; the first from the beginning."""
-        begins = [self._context.started_mono_ns, *self._since_ns[1:]]
+        begins = [self._context.start.mono_ns, *self._since_ns[1:]]
         ends = [*self._since_ns[1:], ended_ns]
         weighted = [
             (value, max(0, end - begin) / 1e9)

@@ -23,13 +23,13 @@ class JobMeter:
         self.ignores_children = self.ignores_children or use.ignores_children
         self.pids = use.pids
         cpu_us = use.cpu_us
-        if self._context.cgroup is not None:
-            cpu_us = self._context.cgroup.cpu_us() or cpu_us
-            self.pids = self.pids.union(self._context.cgroup.pids())
+        if self._context.plan.cgroup is not None:
+            cpu_us = self._context.plan.cgroup.cpu_us() or cpu_us
+            self.pids = self.pids.union(self._context.plan.cgroup.pids())
         self._highest_us = max(self._highest_us, cpu_us)
         return self._highest_us
 
     def _tree(self, *, orphaned: bool) -> TreeUse:
         if orphaned:
-            return tree_use(self._context.job_pid, leave_out=frozenset(), with_root=True)
-        return tree_use(self._context.supervisor_pid, leave_out=frozenset({os.getpid()}))
+            return tree_use(self._context.start.job_pid, leave_out=frozenset(), with_root=True)
+        return tree_use(self._context.plan.supervisor_pid, leave_out=frozenset({os.getpid()}))

@@ -50,24 +50,24 @@ class Sampler:
         self._control_buffer = b""
         self._end: dict[str, object] | None = None
         self._orphaned = False
-        self._notices: list[str] = list(context.warnings)
-        place = locate(context.ledger_path, context.environment)
+        self._notices: list[str] = list(context.start.warnings)
+        place = locate(context.plan.ledger_path, context.plan.environment)
         self._journal = Journal(place.ledger, notify=self._notify, inbox=place.inbox)
         self._recorder = Recorder(self._journal)
         self._panel = Panel(context, readers, self._recorder)
         self._meter = JobMeter(context)
         self._clocks = ClockWatch()
         self._grid = GridWatch(context)
-        self._job = _open_job(context.job_pid)
-        self._interval_ns = round(context.settings.interval_s * 1e9)
-        pipe = context.api_pipe
+        self._job = _open_job(context.start.job_pid)
+        self._interval_ns = round(context.plan.settings.interval_s * 1e9)
+        pipe = context.plan.api_pipe
         self._listener = Listener(pipe.descriptor) if pipe else None
 
     def run(self) -> None:
         """Sample until the job ends; then settle the run and send the result."""
         self._open()
         poll_ns = self._panel.poll_ns(self._interval_ns)
-        next_tick = self._context.started_mono_ns + self._interval_ns
+        next_tick = self._context.start.mono_ns + self._interval_ns
         next_poll = time.monotonic_ns() + poll_ns
         while self._end is None:
             now = time.monotonic_ns()
@@ -97,7 +97,7 @@ class Sampler:
             self._recorder.go_on_from(self._journal.last_readings())
         else:
             self._journal.open_run(start)
-            self._journal.usage(self._context.started_mono_ns, 0, 0)
+            self._journal.usage(self._context.start.mono_ns, 0, 0)
         self._panel.open(self._journal.calibration(), resume=self._replaces > 0)
         self._hear_the_grid()
         self._write(time.monotonic_ns())
@@ -218,7 +218,9 @@ class Sampler:
 
     def _thin_old_samples(self) -> None:
         """Nobody waits any more: a good moment to make old runs' samples fewer."""
-        oldest_utc_ns = time.time_ns() - round(self._context.settings.raw_sample_days * _DAY_NS)
+        oldest_utc_ns = time.time_ns() - round(
+            self._context.plan.settings.raw_sample_days * _DAY_NS
+        )
         self._journal.thin(oldest_utc_ns, budget_s=_THINNING_S)
 
     def _answer(self, answer: dict[str, object]) -> None:
@@ -230,7 +232,7 @@ class Sampler:
         except BrokenPipeError:
             self._orphaned = True
         if self._orphaned:
-            self._context.clean_up()
+            self._context.plan.clean_up()
 
     def _notify(self, kind: str, message: str) -> None:
         del kind

@@ -6,13 +6,15 @@ import select
 import time
 from typing import TYPE_CHECKING
 
-from collectors.base import Probe, Resumable
-from frugalwatch.sampler.context import Opening, RunContext
+from collectors.base import CONDITION_PAUSE_NS, Conditioned, Probe, Reading, Resumable
+from frugalwatch.sampler.context import Opening, RunContext, Zeros
 from frugalwatch.sampler.sources import (
     Zero,
     machine_busy_us,
     open_models,
     open_others,
+    open_quick,
+    readings_of,
     with_idle,
     without_doubles,
 )
@@ -22,11 +24,14 @@ if TYPE_CHECKING:  # loaded by `readers` where there is a driver to read
 
     from collectors.base import Device
     from collectors.calibration import Calibration
+    from collectors.conditions import CpuConditions
     from collectors.cpu_time import BusySource
     from collectors.isolated import IsolatedCollector
     from frugalwatch.sampler.recorder import Recorder
 
 _NEVER_NS = 1 << 62
+# Conditions are for people who watch; nobody watches a job this short.
+_FIRST_CONDITIONS_NS = 1_000_000_000
 
 
 class Panel:
@@ -42,29 +47,33 @@ class Panel:
         self._calibration: Calibration | None = None
         self._slice: BusySource | None = None
         self._slice_zero_us = 0
+        self._conditions_at_ns = context.start.mono_ns + _FIRST_CONDITIONS_NS
+        self._cpu_conditions: CpuConditions | None = None
         self.job_pids: frozenset[int] = frozenset()
         self.notices: list[str] = []  # sources that are here and could not be read
 
     # -- opening and closing ---------------------------------------------------------------------
 
     def open(self, calibration: Calibration | None, *, resume: bool) -> None:
-        """Take in the sources that were opened before the job, then open the others and models.
+        """Open the quick sources, whose zero was taken before the job, the others, and models.
 
         `resume`: a sampler of this run died; go on from the counters as it last saw them.
         """
-        context = self._context
+        plan, start = self._context
         self._calibration = calibration
-        states = context.shelf.get() if resume else {}
-        for opening in context.openings:
-            self._take_in(_resumed(opening, states) if resume else opening)
+        states = plan.shelf.get()  # of the quick sources from before the job, in any case
+        quick = [_resumed(o, states, start.zeros) for o in open_quick(plan.host, plan.settings)]
+        for opening in quick:
+            self._take_in(opening)
         self.poll()
-        others = without_doubles([*self._openings, *open_others(context.host, context.settings)])
-        for opening in others[len(self._openings) :]:
+        others = without_doubles([*quick, *open_others(plan.host, plan.settings)])
+        for opening in others[len(quick) :]:
             self._take_in(_resumed(opening, states) if resume else opening)
         found = [device for opening in self._openings for device in opening.devices]
-        zero = Zero(context.started_mono_ns, context.busy_us_at_start)
-        for opening in open_models(found, context.host, context.settings, zero, calibration):
-            self._take_in(_resumed(opening, states, zero.mono_ns) if resume else opening)
+        zero = Zero(start.mono_ns, start.busy_us)
+        for opening in open_models(found, plan.host, plan.settings, zero, calibration):
+            zeros = tuple(z for z in readings_of(opening) if z[1] == zero.mono_ns)
+            self._take_in(_resumed(opening, states, zeros) if resume else opening)
         self._watch_slice()
         self.poll()
 
@@ -79,7 +88,7 @@ class Panel:
             state = reader.state()
             if state is not None:
                 states[reader.name] = state
-        self._context.shelf.put(states)
+        self._context.plan.shelf.put(states)
 
     def close(self) -> None:
         """Leave the readers to end by themselves; the process ends next."""
@@ -109,6 +118,9 @@ class Panel:
             reader.request()
         for opening in self._openings:
             self._recorder.record(opening.collector.read(), self.job_pids)
+        if now >= self._conditions_at_ns:
+            self._conditions_at_ns = now + CONDITION_PAUSE_NS
+            self._look_at_conditions()
 
     def descriptors(self) -> list[int]:
         """What turns readable when a reader has answered."""
@@ -156,22 +168,35 @@ class Panel:
                 return max(0, self._slice.busy_us() - self._slice_zero_us)
             except (OSError, ValueError):
                 return None
-        busy = machine_us if isinstance(machine_us, int) else machine_busy_us(self._context.host)
-        if busy is None or self._context.busy_us_at_start is None:
+        busy = (
+            machine_us if isinstance(machine_us, int) else machine_busy_us(self._context.plan.host)
+        )
+        if busy is None or self._context.start.busy_us is None:
             return None
-        return max(0, busy - self._context.busy_us_at_start)
+        return max(0, busy - self._context.start.busy_us)
 
     # -- inside ----------------------------------------------------------------------------------
 
     def _take_in(self, opening: Opening) -> None:
         self._openings.append(opening)
-        opened = min((o.t_mono_ns for o in opening.first), default=self._context.started_mono_ns)
+        opened = min((o.t_mono_ns for o in opening.first), default=self._context.start.mono_ns)
         self._add(opening.devices, opened)
         self._recorder.record(opening.first, self.job_pids)
 
     def _add(self, devices: Iterable[Device], opened_mono_ns: int) -> None:
         known = [with_idle(device, self._calibration) for device in devices]
         self._recorder.add_devices(known, opened_mono_ns)
+
+    def _look_at_conditions(self) -> None:
+        if self._cpu_conditions is None:
+            from collectors.conditions import CpuConditions
+
+            devices = [device for opening in self._openings for device in opening.devices]
+            self._cpu_conditions = CpuConditions(self._context.plan.host, devices)
+        self._recorder.record(self._cpu_conditions.conditions(), self.job_pids)
+        for opening in self._openings:
+            if isinstance(opening.collector, Conditioned):
+                self._recorder.record(opening.collector.conditions(), self.job_pids)
 
     def _say_what_is_missing(self, found: Probe) -> None:
         """A driver that is here and cannot be read: without a word, its cards would seem idle."""
@@ -200,14 +225,18 @@ class Panel:
 
 
 def _resumed(
-    opening: Opening, states: dict[str, dict[str, tuple[int, ...]]], zero_ns: int | None = None
+    opening: Opening,
+    states: dict[str, dict[str, tuple[int, ...]]],
+    zeros: Zeros = (),
 ) -> Opening:
-    """A source that goes on where a dead sampler left it, if it can.
+    """A source that goes on where the supervisor or a dead sampler left it, if it can.
 
-    Its zero, if it has one at `zero_ns`, is told again: the sampler may have died before it wrote.
+    `zeros` are readings from before that; they are told again, since a sampler may have died
+    before it wrote them.
     """
     collector = opening.collector
     if isinstance(collector, Resumable) and collector.name in states:
         collector.resume(states[collector.name])
-    zeros = (o for o in opening.first if o.t_mono_ns == zero_ns)
-    return opening._replace(first=(*zeros, *collector.read()))
+    known = {device.key for device in opening.devices}
+    first = (Reading(*zero) for zero in zeros if zero[0] in known)
+    return opening._replace(first=(*first, *collector.read()))

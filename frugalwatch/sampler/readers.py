@@ -8,22 +8,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from collectors.nvidia_presence import might_be_present
-from frugalwatch.sampler.context import RunContext
+from frugalwatch.sampler.context import Plan
 
 if TYPE_CHECKING:
     from collectors.isolated import IsolatedCollector
 
 
-def start_readers(context: RunContext) -> list[IsolatedCollector]:
+def start_readers(plan: Plan) -> list[IsolatedCollector]:
     """A reader process for every such source that may be on this machine."""
-    if "nvidia" in context.settings.sources_off or not might_be_present(context.host):
+    if "nvidia" in plan.settings.sources_off or not might_be_present(plan.host):
         return []
     from collectors.isolated import IsolatedCollector
     from collectors.registry import hardware_collector
 
-    host = context.host
+    host = plan.host
     reader = IsolatedCollector(lambda: hardware_collector("nvidia", host), "nvidia")
-    state = context.shelf.get().get("nvidia")
+    state = plan.shelf.get().get("nvidia")
     if state is not None:
         reader.resume(state)
     reader.start()

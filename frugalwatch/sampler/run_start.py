@@ -24,35 +24,35 @@ from frugalwatch.sampler.job_tree import start_time
 
 def describe_run(context: RunContext) -> RunStart:
     """Everything known about a run at its start. Reads a few small files; never raises."""
-    command = mask_arguments(context.argv)
+    command = mask_arguments(context.plan.argv)
     system = os.uname()
-    settings = context.settings
+    settings = context.plan.settings
     return RunStart(
-        run_key=context.run_key,
+        run_key=context.plan.run_key,
         machine_key=machine_key(),
         hostname=system.nodename,
         boot_key=boot_key(),
         command=tuple(command),
-        command_hash=command_hash(command, context.cwd),
-        cwd=context.cwd,
+        command_hash=command_hash(command, context.plan.cwd),
+        cwd=context.plan.cwd,
         interval_ns=round(settings.interval_s * 1e9),
-        started_utc_ns=context.started_utc_ns,
-        started_mono_ns=context.started_mono_ns,
+        started_utc_ns=context.start.utc_ns,
+        started_mono_ns=context.start.mono_ns,
         cpu_model=cpu_name(),
         cpu_threads=os.cpu_count(),
         memory_bytes=memory_bytes(),
         kernel=system.release,
-        group_key=context.group_key,
-        parent_run_key=context.parent_run_key,
-        git_commit=git_commit(context.cwd),
-        environment=storable_environment(context.environment, settings.environment_allow),
+        group_key=context.plan.group_key,
+        parent_run_key=context.plan.parent_run_key,
+        git_commit=git_commit(context.plan.cwd),
+        environment=storable_environment(context.plan.environment, settings.environment_allow),
         pid_namespace=pid_namespace(),
-        supervisor_pid=context.supervisor_pid,
-        supervisor_starttime=start_time(context.supervisor_pid),
+        supervisor_pid=context.plan.supervisor_pid,
+        supervisor_starttime=start_time(context.plan.supervisor_pid),
         sampler_pid=os.getpid(),
         sampler_starttime=start_time(os.getpid()),
-        job_pid=context.job_pid,
-        job_starttime=start_time(context.job_pid),
+        job_pid=context.start.job_pid,
+        job_starttime=start_time(context.start.job_pid),
         cpu_limit=float(len(os.sched_getaffinity(0))),
         pue=settings.pue,
         price_per_kwh=settings.price_per_kwh,

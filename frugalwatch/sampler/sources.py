@@ -10,12 +10,12 @@ from collectors.cpu_time import machine_busy_us
 from collectors.host import Host
 from collectors.registry import HARDWARE, hardware_collector
 from frugalwatch.config.settings import Settings
-from frugalwatch.sampler.context import Opening
+from frugalwatch.sampler.context import Opening, Plan, Zeros
 
 if TYPE_CHECKING:  # loaded for machines that were calibrated
     from collectors.calibration import Calibration
 
-__all__ = ["machine_busy_us", "open_models", "open_others", "open_quick_sources"]
+__all__ = ["machine_busy_us", "open_models", "open_others", "open_quick"]
 
 # Read before the job starts, so that the run's zero is exact: a few file reads, under 3 ms.
 _QUICK = ("rapl",)
@@ -30,9 +30,36 @@ class Zero(NamedTuple):
     busy_us: int | None
 
 
-def open_quick_sources(host: Host, settings: Settings) -> tuple[Opening, ...]:
+def open_quick(host: Host, settings: Settings) -> tuple[Opening, ...]:
     """Collectors that can be opened and read at once, without delaying the job."""
     return _open((name for name in _QUICK if name not in settings.sources_off), host)
+
+
+def take_zeros(plan: Plan) -> Zeros:
+    """Look at the quick sources just before the job starts: device, time, energy of each reading.
+
+    Their states go on the shelf, from where the sampler goes on.
+    """
+    openings = open_quick(plan.host, plan.settings)
+    if not openings:
+        return ()
+    plan.shelf.put(
+        {
+            o.collector.name: o.collector.state()
+            for o in openings
+            if isinstance(o.collector, Resumable)
+        }
+    )
+    for opening in openings:
+        opening.collector.close()
+    return tuple(zero for opening in openings for zero in readings_of(opening))
+
+
+def readings_of(opening: Opening) -> Zeros:
+    """The readings of its first look: device, time and energy."""
+    return tuple(
+        (o.device, o.t_mono_ns, o.energy_uj) for o in opening.first if isinstance(o, Reading)
+    )
 
 
 def open_others(host: Host, settings: Settings) -> tuple[Opening, ...]:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from frugalwatch.sampler.context import RunContext
+from frugalwatch.sampler.context import JobStart, Plan
 from frugalwatch.sampler.process import become_sampler
 from frugalwatch.supervisor.signals import FORWARDED
 
@@ -37,8 +37,9 @@ class JobEnd(NamedTuple):
 class SamplerLink:
     """One sampler process at a time, and the two pipes that lead to it."""
 
-    def __init__(self, context: RunContext) -> None:
-        self._context = context
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._job: JobStart | None = None
         self._control = -1
         self._result = -1
         self._deaths = 0
@@ -47,8 +48,41 @@ class SamplerLink:
         self._restart_at = 0.0
         self.pid: int | None = None
 
+    def prepare(self, inherited: tuple[int, ...]) -> None:
+        """Fork a sampler that loads what it needs while the job is prepared, on another CPU.
+
+        It lets go of the `inherited` descriptors, which are the job's. With one CPU it would hold
+        up the job, so there `begin` forks it.
+        """
+        if len(os.sched_getaffinity(0)) > 1:
+            self._fork(inherited)
+
+    def abandon(self) -> None:
+        """There will be no job: a sampler that waits for its start ends."""
+        if self.pid is not None:
+            os.close(self._control)
+            os.close(self._result)
+            os.waitpid(self.pid, 0)
+            self.pid = None
+
+    def begin(self, job: JobStart) -> None:
+        """The job has started: tell the sampler that waits for it, or fork one."""
+        self._job = job
+        if self.pid is None:
+            self._deaths = self._quick_deaths = 0
+            self.start()
+            return
+        data = job.packed()
+        try:
+            os.write(self._control, len(data).to_bytes(4, "little") + data)
+        except OSError:  # it died; the next wait will say so
+            return
+
     def start(self) -> None:
         """Fork a sampler. On failure (no memory, process limit) it is tried again later."""
+        self._fork(())
+
+    def _fork(self, inherited: tuple[int, ...]) -> None:
         self._started_at = time.monotonic()
         try:
             control_read, self._control = os.pipe()
@@ -70,7 +104,12 @@ class SamplerLink:
             os.close(self._control)
             os.close(self._result)
             become_sampler(
-                self._context, control=control_read, result=result_write, replaces=self._deaths
+                self._plan,
+                self._job,
+                control=control_read,
+                result=result_write,
+                replaces=self._deaths,
+                inherited=inherited,
             )
         os.close(control_read)
         os.close(result_write)

@@ -16,17 +16,10 @@ from typing import NamedTuple, TypeVar
 
 from collectors.host import Host
 from frugalwatch.config.settings import Settings
-from frugalwatch.sampler.api_pipe import ApiPipe, open_api_pipe
-from frugalwatch.sampler.cgroup import JobCgroup, make_job_cgroup
-from frugalwatch.sampler.context import Opening, RunContext, Shelf
-from frugalwatch.sampler.sources import machine_busy_us, open_quick_sources
-from frugalwatch.supervisor.descriptors import (
-    STDERR,
-    STDOUT,
-    inherited_descriptors,
-    let_go,
-    reserve_standard,
-)
+from frugalwatch.descriptors import STDERR, STDOUT, inherited_descriptors, let_go, reserve_standard
+from frugalwatch.sampler.api_pipe import open_api_pipe
+from frugalwatch.sampler.cgroup import make_job_cgroup
+from frugalwatch.sampler.context import JobStart, Plan, Shelf, Zeros
 from frugalwatch.supervisor.environment import job_environment
 from frugalwatch.supervisor.job import ExecFailure, StartedJob, start_job
 from frugalwatch.supervisor.run_key import group_key, new_run_key
@@ -72,20 +65,18 @@ class Outcome(NamedTuple):
     sampler_pid: int | None = None
 
 
-class _Prepared(NamedTuple):
-    """What was set up before the job; each part may be missing without hurting it."""
+class _Attempts:
+    """Does what may fail without hurting the job, and keeps what went wrong as warnings."""
 
-    host: Host
-    run_key: str
-    pipe: ApiPipe | None
-    group: JobCgroup | None
-    openings: tuple[Opening, ...]
-    busy_us: int | None
-    warnings: tuple[str, ...]
+    def __init__(self, warnings: tuple[str, ...]) -> None:
+        self.warnings = list(warnings)
 
-    @property
-    def pipe_path(self) -> str | None:
-        return self.pipe.path if self.pipe else None
+    def __call__(self, what: str, function: Callable[[], _T], otherwise: _T) -> _T:
+        try:
+            return function()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the job starts without it
+            self.warnings.append(f"{what}: {error!r}")
+            return otherwise
 
 
 def supervise(request: Request) -> Outcome:
@@ -97,80 +88,80 @@ def supervise(request: Request) -> Outcome:
     reserve_standard()
     signals = take_over()
     _become_subreaper()
-    prepared = _prepare(request)
-    job = start_job(
-        request.argv,
-        job_environment(request.environment, prepared.run_key, prepared.pipe_path),
-        signals=signals,
-        before_exec=prepared.group.join if prepared.group else None,
-    )
+    attempt = _Attempts(request.warnings)
+    plan = _plan(request, attempt)
+    link = SamplerLink(plan)
+    attempt("sampler", lambda: link.prepare(inherited), None)
+    zeros, busy_us = _look(plan, attempt)
+    stopped = signal.sigtimedwait(ENDING, 0)
+    if stopped is not None:
+        job: StartedJob | ExecFailure = ExecFailure(128 + stopped.si_signo, "stopped before it ran")
+    else:
+        job = start_job(
+            request.argv,
+            job_environment(
+                request.environment, plan.run_key, plan.api_pipe.path if plan.api_pipe else None
+            ),
+            signals=signals,
+            before_exec=plan.cgroup.join if plan.cgroup else None,
+        )
     if isinstance(job, ExecFailure):
-        _clean_up(prepared)
+        link.abandon()
+        plan.clean_up()
         return Outcome(job.exit_code, None, None, job.message)
     let_go(inherited, keep=(STDOUT, STDERR) if request.keep_stdout else (STDERR,))
-    watches: list[Watch] = []
+    start = JobStart(
+        job.pid, job.started_mono_ns, job.started_utc_ns, busy_us, zeros, tuple(attempt.warnings)
+    )
+    watch = Watch(job, link, plan.cgroup, plan.host, wait_descendants=request.wait_descendants)
     try:
-        outcome = _watch(request, prepared, job, watches)
+        outcome = _watch(link, start, watch)
     except Exception as error:  # noqa: BLE001 - the job is running, and its status is still owed
-        status = watches[0].status if watches else None
-        code = exit_code(status) if status is not None else wait_plainly(job.pid)
+        code = exit_code(watch.status) if watch.status is not None else wait_plainly(job.pid)
         outcome = Outcome(code, None, None, f"energy unknown: {error!r}")
-    _clean_up(prepared)
+    plan.clean_up()
     return outcome
 
 
-def _prepare(request: Request) -> _Prepared:
+def _plan(request: Request, attempt: _Attempts) -> Plan:
     settings, environment = request.settings, request.environment
-    warnings = list(request.warnings)
-
-    def attempt(what: str, function: Callable[[], _T], otherwise: _T) -> _T:
-        try:
-            return function()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the job starts without it
-            warnings.append(f"{what}: {error!r}")
-            return otherwise
-
-    host, run_key = Host.from_environment(), new_run_key()
+    run_key = new_run_key()
     pipe = group = None
     if settings.hook:
         pipe = attempt("job pipe", lambda: open_api_pipe(run_key, environment), None)
     if settings.cgroup == "auto":
         group = attempt("control group", lambda: make_job_cgroup(run_key, environment), None)
-    openings: tuple[Opening, ...] = ()
-    openings = attempt("energy counters", lambda: open_quick_sources(host, settings), openings)
-    busy_us = attempt("machine's CPU time", lambda: machine_busy_us(host), None)
-    return _Prepared(host, run_key, pipe, group, openings, busy_us, tuple(warnings))
+    return Plan(
+        run_key=run_key,
+        group_key=group_key(environment),
+        parent_run_key=environment.get("FRUGALWATCH_RUN_KEY"),
+        argv=request.argv,
+        cwd=request.cwd,
+        environment=environment,
+        settings=settings,
+        ledger_path=request.ledger_path,
+        host=Host.from_environment(),
+        supervisor_pid=os.getpid(),
+        cgroup=group,
+        api_pipe=pipe,
+        shelf=Shelf(),
+    )
 
 
-def _watch(request: Request, prepared: _Prepared, job: StartedJob, watches: list[Watch]) -> Outcome:
-    link = SamplerLink(
-        RunContext(
-            run_key=prepared.run_key,
-            group_key=group_key(request.environment),
-            parent_run_key=request.environment.get("FRUGALWATCH_RUN_KEY"),
-            argv=request.argv,
-            cwd=request.cwd,
-            environment=request.environment,
-            settings=request.settings,
-            ledger_path=request.ledger_path,
-            host=prepared.host,
-            supervisor_pid=os.getpid(),
-            job_pid=job.pid,
-            started_mono_ns=job.started_mono_ns,
-            started_utc_ns=job.started_utc_ns,
-            busy_us_at_start=prepared.busy_us,
-            openings=prepared.openings,
-            cgroup=prepared.group,
-            api_pipe=prepared.pipe,
-            warnings=prepared.warnings,
-            shelf=Shelf(),
-        )
-    )
-    link.start()
-    watch = Watch(
-        job, link, prepared.group, prepared.host, wait_descendants=request.wait_descendants
-    )
-    watches.append(watch)
+def _look(plan: Plan, attempt: _Attempts) -> tuple[Zeros, int | None]:
+    """Read what can be read at once, so that the run's zero is exact: readings, busy CPU time.
+
+    The sampler goes on from there: what it must know of the counters is left on the shelf.
+    """
+    from frugalwatch.sampler.sources import machine_busy_us, take_zeros
+
+    none: Zeros = ()
+    zeros = attempt("energy counters", lambda: take_zeros(plan), none)
+    return zeros, attempt("machine's CPU time", lambda: machine_busy_us(plan.host), None)
+
+
+def _watch(link: SamplerLink, start: JobStart, watch: Watch) -> Outcome:
+    link.begin(start)
     end = watch.until_the_end()
     answer = link.finish(end, patience_s=PATIENCE_S, interrupted=_Impatience())
     return Outcome(end.exit_code, end, answer, sampler_pid=link.pid if answer else None)
@@ -193,10 +184,3 @@ def _become_subreaper() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     except (OSError, AttributeError):  # not Linux, or a libc without prctl
         return
-
-
-def _clean_up(prepared: _Prepared) -> None:
-    if prepared.pipe is not None:
-        prepared.pipe.remove()
-    if prepared.group is not None:
-        prepared.group.remove()

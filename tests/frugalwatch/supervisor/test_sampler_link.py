@@ -6,11 +6,11 @@ import os
 import resource
 from typing import cast
 
-from frugalwatch.sampler.context import RunContext
+from frugalwatch.sampler.context import Plan
 from frugalwatch.supervisor.sampler_link import JobEnd, SamplerLink
 from tests.support.unprivileged import as_nobody
 
-NO_CONTEXT = cast(RunContext, None)  # no sampler comes to life here
+NO_PLAN = cast(Plan, None)  # no sampler comes to life here
 END = JobEnd(1, 0, None, 0, "tree", 0)
 
 
@@ -18,7 +18,7 @@ def without(limit: int, value: int) -> tuple[list[float], int, object]:
     """Pauses before new tries, descriptors that leaked, and the answer, under a limit."""
     before = len(os.listdir("/proc/self/fd"))
     hard = resource.getrlimit(limit)[1]
-    link = SamplerLink(NO_CONTEXT)
+    link = SamplerLink(NO_PLAN)
     pauses = []
     resource.setrlimit(limit, (value, hard))
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 
@@ -30,7 +31,7 @@ def reserve_standard() -> None:
     os.close(descriptor)
 
 
-def let_go(inherited: tuple[int, ...], *, keep: tuple[int, ...]) -> None:
+def let_go(inherited: Iterable[int], *, keep: tuple[int, ...] = ()) -> None:
     """Close what was the job's, once it has it, all but `keep`.
 
     A pipe must end when the *job* closes it: a reader behind us waits for that, and a writer before
