@@ -8,139 +8,36 @@ costs the job nothing. No call raises on our account: a value that cannot be tol
 
 from __future__ import annotations
 
-import _thread
-import atexit
-import json
 import os
+import sys
 import time
-from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 
-PIPE_VARIABLE = "FRUGALWATCH_PIPE"
-# Steps are counted here and told at most this often, so that a step costs an addition.
-_STEP_PERIOD_NS = 100_000_000
-# Messages that wait for a full pipe, or for a thread that is writing: about a megabyte.
-_QUEUE_LIMIT = 10_000
+TYPE_CHECKING = False  # `typing` itself costs a job 4 ms
+if TYPE_CHECKING:
+    from frugalwatch.inside.path._frugalwatch.line import Line
+
 _NAME_LENGTH = 200
-_ATOMIC = 4096  # PIPE_BUF: a write of up to this many bytes is never mixed with another one
 
 
-class _Line:
-    """The way to the sampler from one process; a forked child begins its own.
-
-    Threads and signal handlers may call it at any time, so nothing here waits for a lock: who
-    finds it taken leaves the message in the queue, and the holder sends it.
-    """
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._begin()
-
-    def _begin(self) -> None:
-        self._pid = os.getpid()
-        self._lock = _thread.allocate_lock()
-        self._queue: deque[bytes] = deque()
-        self._steps: dict[int, int] = {}  # by thread: adding to a common figure is not atomic
-        self._told_ns = 0
-        self._told_steps = 0
-        self._descriptor = -1
-        self._identity = (-1, -1)
-
-    def tell(self, kind: str, *fields: object) -> None:
-        """Send one message, after those that found the pipe full before."""
-        if os.getpid() != self._pid:
-            self._begin()
-        if kind != "step":
-            # Every phase has its own steps, also in a child that ends by os._exit, without atexit.
-            self._tell_steps()
-        message = json.dumps([kind, self._pid, time.monotonic_ns(), *fields]).encode() + b"\n"
-        if len(message) <= _ATOMIC and len(self._queue) < _QUEUE_LIMIT:
-            self._queue.append(message)
-        self._flush()
-
-    def count_steps(self, count: int) -> None:
-        """Add to the number of steps, and say it if that was not done for a while."""
-        if os.getpid() != self._pid:
-            self._begin()
-        thread = _thread.get_ident()
-        self._steps[thread] = self._steps.get(thread, 0) + count
-        now = time.monotonic_ns()
-        if now - self._told_ns >= _STEP_PERIOD_NS:
-            self._told_ns = now
-            self._tell_steps()
-
-    def close(self) -> None:
-        """At the end of the process: say what is left to say."""
-        if os.getpid() == self._pid:
-            self._tell_steps()
-            self._flush()
-
-    def _tell_steps(self) -> None:
-        steps = sum(list(self._steps.values()))
-        if steps != self._told_steps:
-            self._told_steps = steps
-            self.tell("step", steps)
-
-    def _flush(self) -> None:
-        while self._queue and self._lock.acquire(False):
-            try:
-                while self._queue:
-                    if not self._write_some():
-                        return
-            finally:
-                self._lock.release()
-
-    def _write_some(self) -> bool:
-        """Write as many messages as one write may hold; False if the pipe is full."""
-        queue, data, count = self._queue, self._queue[0], 1
-        while count < len(queue) and len(data) + len(queue[count]) <= _ATOMIC:
-            data += queue[count]
-            count += 1
-        if not self._write(data):
-            return False
-        for _ in range(count):
-            queue.popleft()
-        return True
-
-    def _write(self, data: bytes) -> bool:
-        """False if the pipe is full. Once the run is over, messages go nowhere."""
-        try:
-            if not self._is_open():
-                # Reading too: a pipe without any reader would send us SIGPIPE.
-                flags = os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC
-                self._descriptor = os.open(self._path, flags)
-                found = os.fstat(self._descriptor)
-                self._identity = (found.st_dev, found.st_ino)
-            os.write(self._descriptor, data)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
-        return True
-
-    def _is_open(self) -> bool:
-        """Whether our descriptor is still our pipe: a daemon closes what it did not open."""
-        try:
-            found = os.fstat(self._descriptor)
-        except OSError:
-            return False
-        return (found.st_dev, found.st_ino) == self._identity
-
-
-def _find_line() -> _Line | None:
-    path = os.environ.get(PIPE_VARIABLE)
-    if not path:
+def _find_line() -> Line | None:
+    """The way to the sampler: the one that the hook in this process uses, if there is a hook."""
+    if not os.environ.get("FRUGALWATCH_PIPE"):
         return None
-    line = _Line(path)
-    atexit.register(line.close)
+    hook = sys.modules.get("_frugalwatch.line")
+    if hook is None:
+        from frugalwatch.inside.path._frugalwatch import line as hook
+    line: Line | None = hook.process_line()
+    if line is not None:
+        line.close_at_exit()
     return line
 
 
-_line: _Line | None = _find_line()
+_line: Line | None = _find_line()
 
 
-def _quietly(function: Callable[[_Line], None]) -> None:
+def _quietly(function: Callable[[Line], None]) -> None:
     """Call it with the line if there is one; whatever goes wrong then is no matter of the job's."""
     if _line is not None:
         try:
@@ -152,15 +49,17 @@ def _quietly(function: Callable[[_Line], None]) -> None:
 class phase:  # noqa: N801 - used as a verb, `with frugalwatch.phase("epoch", 3):`
     """A named stretch of the job's time, whose energy `frugalwatch show` reports.
 
-    `with frugalwatch.phase("epoch", 3):` Phases may nest and may overlap between processes.
-    Outside `frugalwatch run` this does nothing.
+    `with frugalwatch.phase("epoch", 3, of=10):` Phases may nest and may overlap between processes.
+    With `of`, the number of phases of this name that there will be in all, `frugalwatch top` shows
+    what the job will have used at its end. Outside `frugalwatch run` this does nothing.
     """
 
-    __slots__ = ("_name", "_number", "_token")
+    __slots__ = ("_name", "_number", "_of", "_token")
 
-    def __init__(self, name: str, number: int | None = None) -> None:
+    def __init__(self, name: str, number: int | None = None, *, of: int | None = None) -> None:
         self._name = name
         self._number = number
+        self._of = of
         self._token = 0
 
     def __enter__(self) -> phase:
@@ -178,11 +77,14 @@ class phase:  # noqa: N801 - used as a verb, `with frugalwatch.phase("epoch", 3)
         if _line is not None:
             _quietly(self._end)
 
-    def _begin(self, line: _Line) -> None:
+    def _begin(self, line: Line) -> None:
         number = None if self._number is None else int(self._number)
-        line.tell("begin", self._token, str(self._name)[:_NAME_LENGTH], number)
+        name = str(self._name)[:_NAME_LENGTH]
+        line.tell("begin", self._token, name, number)
+        if self._of is not None and name:
+            line.tell_goal(name, int(self._of))
 
-    def _end(self, line: _Line) -> None:
+    def _end(self, line: Line) -> None:
         line.tell("end", self._token)
 
 
@@ -192,7 +94,17 @@ def metric(name: str, value: float) -> None:
         _quietly(lambda line: line.tell("metric", str(name)[:_NAME_LENGTH], float(value)))
 
 
-def step(count: int = 1) -> None:
-    """Say that `count` more steps (batches, requests) are done. Does nothing outside a run."""
+def step(count: int = 1, *, total: int | None = None) -> None:
+    """Say that `count` more steps (batches, requests) are done. Does nothing outside a run.
+
+    `total`: how many there will be in all, so that `frugalwatch top` shows what the job will have
+    used at its end; `step(0, total=4000)` says that before the first one.
+    """
     if _line is not None:
-        _quietly(lambda line: line.count_steps(int(count)))
+        _quietly(lambda line: _count(line, int(count), total))
+
+
+def _count(line: Line, count: int, total: int | None) -> None:
+    line.count_steps(count)
+    if total is not None:
+        line.tell_goal("", int(total))

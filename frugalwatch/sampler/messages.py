@@ -39,6 +39,15 @@ class MetricSaid(NamedTuple):
     value: float
 
 
+class GoalSaid(NamedTuple):
+    """`pid` will do so many steps in all, or so many phases of this name."""
+
+    pid: int
+    t_mono_ns: int
+    name: str
+    total: int
+
+
 class StepsSaid(NamedTuple):
     """`pid` has finished this many steps since it began."""
 
@@ -47,7 +56,7 @@ class StepsSaid(NamedTuple):
     steps: int
 
 
-Message: TypeAlias = PhaseBegan | PhaseEnded | MetricSaid | StepsSaid
+Message: TypeAlias = PhaseBegan | PhaseEnded | MetricSaid | GoalSaid | StepsSaid
 
 
 class Listener:
@@ -103,6 +112,8 @@ def parse(data: bytes) -> Message | None:
         return PhaseEnded(pid, t_mono_ns, _integer(rest[0]))
     if kind == "metric":
         return MetricSaid(pid, t_mono_ns, str(rest[0])[:_NAME_LENGTH], float(rest[1]))
+    if kind == "goal":
+        return GoalSaid(pid, t_mono_ns, str(rest[0])[:_NAME_LENGTH], _integer(rest[1]))
     if kind == "step":
         return StepsSaid(pid, t_mono_ns, _integer(rest[0]))
     return None

@@ -15,7 +15,14 @@ from collectors.base import (
 )
 from collectors.disagreement import Disagreement
 from frugalwatch.ledger.journal import Journal
-from frugalwatch.sampler.messages import Message, MetricSaid, PhaseBegan, PhaseEnded, StepsSaid
+from frugalwatch.sampler.messages import (
+    GoalSaid,
+    Message,
+    MetricSaid,
+    PhaseBegan,
+    PhaseEnded,
+    StepsSaid,
+)
 
 # A stretch of this length before the end of a run is filled with the run's mean (report.window).
 _FILLED_NS = 250_000_000
@@ -95,6 +102,8 @@ class Recorder:
                 self._phase_ended(message)
             elif isinstance(message, MetricSaid):
                 self._journal.metric(message.pid, message.t_mono_ns, message.name, message.value)
+            elif isinstance(message, GoalSaid):
+                self._journal.goal(message.pid, message.t_mono_ns, message.name, message.total)
             elif isinstance(message, StepsSaid):
                 self._journal.step(message.pid, message.t_mono_ns, message.steps)
 

@@ -98,6 +98,10 @@ def test_values_that_make_no_sense_do_nothing_either(inside: Any) -> None:
         frugalwatch.metric("x" * 100_000, 1.0)
         frugalwatch.step("many")
         frugalwatch.step(None)
+        frugalwatch.step(total="all")
+        frugalwatch.step(0, total=-5)
+        with frugalwatch.phase("epoch", of=Odd()):
+            pass
         with frugalwatch.phase("epoch", "three"):
             with frugalwatch.phase(Odd()):
                 with frugalwatch.phase("\\ud800 \\0 \\U0001F600" * 300):
@@ -133,6 +137,22 @@ def test_phases_nest_and_carry_their_numbers(inside: Any) -> None:
         ("accuracy", pytest.approx(0.9 + n / 100)) for n in range(3)
     ]
     assert {p["name"] for p in document["phases"]} == {"epoch", "eval"}
+
+
+def test_a_job_says_how_long_it_will_be(inside: Any) -> None:
+    _, frugalwatch, _ = inside(
+        """
+        import frugalwatch
+        frugalwatch.step(0, total=100)
+        for epoch in range(2):
+            with frugalwatch.phase("epoch", epoch, of=2):
+                for _ in range(60):
+                    frugalwatch.step(total=120)
+        """
+    )
+    goals = frugalwatch.rows("SELECT name, total FROM goal ORDER BY name")
+    assert goals == [("", 120), ("epoch", 2)]
+    assert frugalwatch.one("SELECT max(steps) FROM step") == 120
 
 
 def test_an_exception_ends_its_phase_and_goes_on(inside: Any) -> None:
