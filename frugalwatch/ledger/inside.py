@@ -119,9 +119,9 @@ class InsideRows:
         many(_RANK, [(run_id, *row) for row in self._ranks[ranks:]])
         many(_COUNT, [(run_id, *row) for row in self._counts.rows])
         many(_ACTIVITY, [(run_id, *row) for row in self._activities.rows])
-        times = [(run_id, *row) for row in self._times]
-        many(_TIMES_BEFORE, [row[:4] for row in times])
-        many(_TIMES, times)
+        for pid, unit, t_mono_ns, buckets in self._times:
+            many(_TIMES_BEFORE, [(run_id, pid, unit, t_mono_ns)])
+            many(_TIMES, [(run_id, pid, unit, t_mono_ns, buckets)])
 
     def all_written(self) -> None:
         """What `write` put there was committed."""

@@ -1,11 +1,15 @@
-"""Reads what the job's processes say through `frugalwatch.phase`, `metric` and `step`."""
+"""Reads what the job's processes say: by `frugalwatch.phase`, `metric` and `step`, and the hook."""
 
 from __future__ import annotations
 
 import json
 import os
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+if TYPE_CHECKING:
+    from frugalwatch.sampler.inside_messages import InsideMessage
+
+_INSIDE = ("hello", "rank", "problem", "note", "count", "spent", "times")
 _CHUNK = 1 << 16
 _AT_ONCE = 1 << 20  # so that a chatty job cannot keep the sampler from its readings
 _LONGEST = 1 << 16
@@ -56,7 +60,8 @@ class StepsSaid(NamedTuple):
     steps: int
 
 
-Message: TypeAlias = PhaseBegan | PhaseEnded | MetricSaid | GoalSaid | StepsSaid
+Said: TypeAlias = PhaseBegan | PhaseEnded | MetricSaid | GoalSaid | StepsSaid
+Message: TypeAlias = "Said | InsideMessage"
 
 
 class Listener:
@@ -116,6 +121,10 @@ def parse(data: bytes) -> Message | None:
         return GoalSaid(pid, t_mono_ns, str(rest[0])[:_NAME_LENGTH], _integer(rest[1]))
     if kind == "step":
         return StepsSaid(pid, t_mono_ns, _integer(rest[0]))
+    if kind in _INSIDE:
+        from frugalwatch.sampler.inside_messages import parse_inside
+
+        return parse_inside(kind, pid, t_mono_ns, rest)
     return None
 
 

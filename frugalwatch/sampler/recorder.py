@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from collectors.base import (
     Condition,
@@ -23,6 +25,9 @@ from frugalwatch.sampler.messages import (
     PhaseEnded,
     StepsSaid,
 )
+
+if TYPE_CHECKING:  # loaded when the first process tells something
+    from frugalwatch.sampler.inside import InsideRecorder
 
 # A stretch of this length before the end of a run is filled with the run's mean (report.window).
 _FILLED_NS = 250_000_000
@@ -52,6 +57,7 @@ class Recorder:
         self._shift: dict[str, Reading] = {}
         self._phases: dict[tuple[int, int], int] = {}
         self._depth: dict[int, int] = {}
+        self._inside: InsideRecorder | None = None
         self.devices: dict[str, Device] = {}
 
     def go_on_from(self, last: dict[str, Reading]) -> None:
@@ -94,7 +100,7 @@ class Recorder:
         )
 
     def say(self, messages: Iterable[Message]) -> None:
-        """Write what the job told about itself."""
+        """Write what the job told about itself, and what it told before and is due now."""
         for message in messages:
             if isinstance(message, PhaseBegan):
                 self._phase_began(message)
@@ -105,7 +111,11 @@ class Recorder:
             elif isinstance(message, GoalSaid):
                 self._journal.goal(message.pid, message.t_mono_ns, message.name, message.total)
             elif isinstance(message, StepsSaid):
-                self._journal.step(message.pid, message.t_mono_ns, message.steps)
+                self._from_inside().steps(message.pid, message.t_mono_ns, message.steps)
+            else:
+                self._from_inside().take(message)
+        if self._inside is not None:
+            self._inside.look(time.monotonic_ns())
 
     def close(self, ended_mono_ns: int) -> None:
         """The job is over: gaps that are still open end here. Phases stay as the job left them.
@@ -116,6 +126,15 @@ class Recorder:
             if gap.recoverable and ended_mono_ns - gap.since_mono_ns > _FILLED_NS:
                 self._open_gaps[key] = gap._replace(t_mono_ns=ended_mono_ns, recoverable=False)
             self._close_gap(key, ended_mono_ns)
+        if self._inside is not None:
+            self._inside.close(ended_mono_ns)
+
+    def _from_inside(self) -> InsideRecorder:
+        if self._inside is None:
+            from frugalwatch.sampler.inside import InsideRecorder
+
+            self._inside = InsideRecorder(self._journal)
+        return self._inside
 
     def _reading(self, reading: Reading) -> None:
         key = reading.device
@@ -179,6 +198,7 @@ class Recorder:
         self._journal.gpu_usage(self._streams[seen.device], seen.t_mono_ns, use.job_us, use.all_us)
 
     def _phase_began(self, message: PhaseBegan) -> None:
+        self._settle_steps(message.pid)
         depth = self._depth.get(message.pid, 0)
         self._depth[message.pid] = depth + 1
         self._phases[message.pid, message.token] = self._journal.phase_began(
@@ -186,10 +206,15 @@ class Recorder:
         )
 
     def _phase_ended(self, message: PhaseEnded) -> None:
+        self._settle_steps(message.pid)
         handle = self._phases.pop((message.pid, message.token), None)
         if handle is not None:
             self._depth[message.pid] = max(0, self._depth.get(message.pid, 1) - 1)
             self._journal.phase_ended(handle, message.t_mono_ns)
+
+    def _settle_steps(self, pid: int) -> None:
+        if self._inside is not None:
+            self._inside.settle_steps(pid)
 
 
 def _is_here(pid: int) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,19 +25,19 @@ from frugalwatch.sampler.recorder import Recorder
 from tests.frugalwatch.ledger.kit import Notices, run_end, run_start
 
 EXPECTED = (ValueError, TypeError, LookupError, ArithmeticError, RecursionError)
+KINDS = ("begin", "end", "metric", "step", "hello", "rank", "problem", "note", "count", "spent")
+KINDS += ("times",)
 JSON = st.recursive(
     st.none()
     | st.booleans()
     | st.integers()
     | st.floats()
     | st.text()
-    | st.sampled_from(["begin", "end", "metric", "step", 10**400, -(2**63), 2**63]),
+    | st.sampled_from([*KINDS, 10**400, -(2**63), 2**63]),
     lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
 )
-NEARLY = st.tuples(
-    st.sampled_from(["begin", "end", "metric", "step", "later"]), JSON, JSON, JSON, JSON, JSON
-).map(list)
+NEARLY = st.tuples(st.sampled_from([*KINDS, "later"]), JSON, JSON, JSON, JSON, JSON).map(list)
 
 
 @pytest.fixture
@@ -74,10 +74,18 @@ def test_any_json_is_refused_or_fits_the_ledger(value: object) -> None:
         message = parse(json.dumps(value).encode())
     except EXPECTED:
         return
-    for field in message or ():
+    for field in flat(message or ()):
         assert isinstance(field, str | float | int | None)
         assert not isinstance(field, int) or -(2**63) <= field < 2**63
-        assert not isinstance(field, str) or len(field) <= 200
+        assert not isinstance(field, str) or len(field) <= 500
+
+
+def flat(fields: Iterable[object]) -> Iterator[object]:
+    for field in fields:
+        if isinstance(field, tuple):
+            yield from flat(field)
+        else:
+            yield field
 
 
 @given(lines=st.lists(st.binary() | NEARLY.map(lambda v: json.dumps(v).encode()), max_size=8))
