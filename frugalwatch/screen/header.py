@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 from textual.widgets import Static
 
 from frugalwatch.report.format import command_line, duration
-from frugalwatch.screen.records import RunNow
+from frugalwatch.screen.records import Look, RunNow
 from frugalwatch.screen.words import (
     Unit,
     carbon_text,
@@ -22,6 +23,9 @@ from frugalwatch.screen.words import (
     steps_text,
 )
 
+if TYPE_CHECKING:
+    from frugalwatch.screen.view import Surface
+
 
 class Header(Static):
     """Three lines: the run, its figures, and what they rest on. Nothing is ever cut in two."""
@@ -32,15 +36,15 @@ class Header(Static):
         super().__init__(id="header")
         self._text = ("", "", "")
 
-    def show_run(self, run: RunNow | None, unit: Unit, *, paused: bool) -> None:
-        """Write the header for this run at this moment."""
+    def show_look(self, surface: Surface, look: Look | None, unit: Unit, *, paused: bool) -> None:
+        """Write the header for this look: its run, or what the open view says itself."""
         width = self.app.size.width - 2
         clock = ("PAUSED  " if paused else "") + time.strftime("%H:%M:%S")
-        lines = (
-            _title(run, width, clock),
-            "" if run is None else _figures(run, unit, width),
-            "" if run is None else _grounds(run, width),
-        )
+        run = look.run if look else None
+        own = surface.heading(look, unit, width) if look else None
+        if own is None:
+            own = ("", "") if run is None else (_figures(run, unit, width), _grounds(run, width))
+        lines = (_title(run, width, clock), *own)
         if lines != self._text:
             self._text = lines
             text = Text(no_wrap=True, overflow="ellipsis")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 from textual import events
-from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import DataTable
 
 from frugalwatch.ledger.queries import RunRow
 from frugalwatch.report.format import command_line, duration, percent
+from frugalwatch.screen.list_table import ListTable
 from frugalwatch.screen.words import Unit, row_carbon, row_energy, started_text, state_text
 
 _NARROW, _WIDE = 72, 110
@@ -20,15 +19,8 @@ _MORE = (("Started", 14), ("Cover", 8))
 _RIGHT = frozenset({"Time", "Energy", "CO2e", "Cover"})
 
 
-class JobsTable(DataTable[str]):
+class JobsTable(ListTable):
     """One line a run. Moving the cursor posts `Moved`, Enter or a click on it `Opened`."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j", "cursor_down", "Down", show=False),
-        Binding("k", "cursor_up", "Up", show=False),
-        Binding("g", "scroll_top", "First", show=False),
-        Binding("G", "scroll_bottom", "Last", show=False),
-    ]
 
     class Moved(Message):
         """A person moved the cursor to this run."""

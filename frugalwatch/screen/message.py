@@ -7,6 +7,23 @@ from collections.abc import Sequence
 from rich.text import Text
 from textual.widgets import Static
 
+from frugalwatch.screen.records import Look
+
+
+def notices(look: Look | None, shown: Look | None) -> list[str]:
+    """What is wrong with the ledger and with the chosen run; `shown` is the last good look."""
+    lines: list[str] = []
+    if look is not None and look.trouble is not None and shown is not None:
+        lines.append(f"{look.trouble.message}; trying again")
+    run = shown.run if shown else None
+    if run is not None:
+        if run.is_silent:
+            lines.append(
+                "nothing was recorded for a while; if the run is gone: frugalwatch recover"
+            )
+        lines += run.notices
+    return lines
+
 
 class Notices(Static):
     """Lines that begin with `!`; hidden without any."""

@@ -10,7 +10,8 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, cast
 
 from frugalwatch.carbon.grid import GridFactor
 from frugalwatch.config.settings import Settings
@@ -40,6 +41,26 @@ _COPY_EVERY_S = 10.0
 _FAILURES = (FrugalWatchError, sqlite3.Error, OSError, ValueError, TypeError, LookupError)
 
 
+class Source(NamedTuple):
+    """What a `Part` reads from, inside one read transaction."""
+
+    connection: sqlite3.Connection
+    settings: Settings
+    utc_ns: Callable[[], int]
+
+
+class Part(Protocol):
+    """Reads what one view shows beside the runs. It may keep what it learnt between two looks:
+    when the ledger is opened anew, so is the part.
+    """
+
+    def look(self, source: Source, question: Any) -> object:
+        """A frozen record for the view. Any: each view has questions of its own."""
+
+
+PartFactory: TypeAlias = Callable[[], Part]
+
+
 class LedgerWatch:
     """Looks at one ledger. Use it from one thread; `close()` it in that thread, too."""
 
@@ -61,17 +82,33 @@ class LedgerWatch:
         self._running: set[int] = set()
         self._running_due_ns = 0
         self._chosen: ChosenRun | None = None
+        self._parts: dict[PartFactory, Part] = {}
 
-    def look(self, number: int | None = None, *, text: str = "", limit: int = 20) -> Look:
+    def look(
+        self,
+        number: int | None = None,
+        *,
+        text: str = "",
+        limit: int = 20,
+        part: PartFactory | None = None,
+        question: object = None,
+    ) -> Look:
         """The runs with `text` in their command, and run `number` (None: the newest that runs).
 
-        Never raises for what is wrong with the ledger: that is `Look.trouble`.
+        `Look.part` is what the `part` of a view answers to its `question`. Never raises for what
+        is wrong with the ledger: that is `Look.trouble`.
         """
         try:
             connection = self._open()
             connection.execute("BEGIN")
             try:
-                return self._look(connection, number, text, limit)
+                look = self._look(connection, number, text, limit)
+                if part is None:
+                    return look
+                if part not in self._parts:
+                    self._parts[part] = part()
+                source = Source(connection, self._settings, self._utc_ns)
+                return replace(look, part=self._parts[part].look(source, question))
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
@@ -107,6 +144,7 @@ class LedgerWatch:
         """Close the database. Safe twice."""
         connection, self._connection = self._connection, None
         self._chosen = None
+        self._parts = {}
         if connection is not None:
             connection.close()
 

@@ -126,10 +126,12 @@ class Trouble:
 class Look:
     """One look at the ledger: the runs, the latest first, and the chosen one in full.
 
-    With `trouble` there is nothing else in it; the next look tries again.
+    `part` is the open view's own record. With `trouble` there is nothing else in it; the next look
+    tries again.
     """
 
     path: str
     runs: tuple[RunRow, ...] = ()
     run: RunNow | None = None
     trouble: Trouble | None = None
+    part: object = None

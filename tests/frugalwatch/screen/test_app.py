@@ -9,7 +9,8 @@ import pytest
 from textual.pilot import Pilot
 
 from frugalwatch.screen.app import Screen
-from frugalwatch.screen.details import HELP
+from frugalwatch.screen.help import help_text
+from frugalwatch.screen.live_view import LiveView
 from tests.frugalwatch.ledger.kit import SECOND
 from tests.frugalwatch.screen.kit import (
     CPU,
@@ -257,12 +258,17 @@ def test_it_can_be_left(ledger: Path, key: str) -> None:
 
 
 def test_help_says_what_the_marks_mean(ledger: Path) -> None:
-    lines = look_at(ledger, World(), SMALL, "question_mark")
-    line_with(lines, "~", "not measured")
-    line_with(lines, "?", "gave no figure")
-    line_with(lines, "Esc Back")
+    top = look_at(ledger, World(), SMALL, "question_mark")
+    line_with(top, "Esc", "Follow the newest run again")
+    line_with(top, "/", "Filter the list of all runs")
+    line_with(top, "Esc Back")
+    end = look_at(ledger, World(), SMALL, "question_mark", "G")
+    line_with(end, "~", "not measured")
+    line_with(end, "?", "gave no figure")
     # None of its lines was wrapped.
-    assert all(not line.strip() or line in HELP for line in (x[:-2].rstrip() for x in lines[:-1]))
+    text = help_text(LiveView, Screen)
+    for line in (*top[:-1], *end[:-1]):
+        assert line[:-2].rstrip() in text
 
 
 def test_without_a_ledger_it_names_the_next_command(ledger: Path) -> None:
