@@ -11,15 +11,29 @@ from __future__ import annotations
 import math
 import sqlite3
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from frugalwatch.report.run_object import Settled
 
+# So many runs on either side an interval takes.
+ENOUGH = 3
 _LATEST = 40
-_ENOUGH = 3
 _ROUNDING = 1e-9  # equal runs have an interval of no width, and sums of floats are not exact
 # Two-sided 95 % quantiles of Student's t for 1 to 5 degrees of freedom, and of the normal.
 _T95 = (12.706, 4.303, 3.182, 2.776, 2.571)
 _NORMAL95 = 1.95996
+
+
+class Ratio(NamedTuple):
+    """One side's geometric mean over the other's, with its 95 % interval where one is due.
+
+    `verdict` is `less`, `more`, `no clear difference`, or `no interval`.
+    """
+
+    ratio: float
+    low: float | None
+    high: float | None
+    verdict: str
 
 
 def compare_with_earlier(
@@ -74,18 +88,7 @@ def _positive(rows: Sequence[Sequence[int | None]], column: int) -> list[float]:
 def _compared(
     quantity: str, these: list[float], earlier: list[float], runs: list[int]
 ) -> dict[str, object]:
-    left, right = [math.log(x) for x in these], [math.log(x) for x in earlier]
-    difference = _mean(left) - _mean(right)
-    low = high = None
-    verdict = "no interval"
-    if len(left) >= _ENOUGH and len(right) >= _ENOUGH:
-        half = _half_width(left, right)
-        low, high = math.exp(difference - half), math.exp(difference + half)
-        verdict = "no clear difference"
-        if high < 1 - _ROUNDING:
-            verdict = "less"
-        elif low > 1 + _ROUNDING:
-            verdict = "more"
+    found = ratio_of(these, earlier)
     return {
         "quantity": quantity,
         "these_count": len(these),
@@ -93,11 +96,27 @@ def _compared(
         "earlier_runs": runs[:10],
         "earlier_min": min(earlier),
         "earlier_max": max(earlier),
-        "ratio": math.exp(difference),
-        "low": low,
-        "high": high,
-        "verdict": verdict,
+        **found._asdict(),
     }
+
+
+def ratio_of(these: Sequence[float], others: Sequence[float]) -> Ratio:
+    """The ratio of two sides of positive values, with Welch's interval on their logarithms.
+
+    Without ENOUGH values on both sides there is no interval: a single run has no spread to see.
+    """
+    left, right = [math.log(x) for x in these], [math.log(x) for x in others]
+    difference = _mean(left) - _mean(right)
+    if min(len(left), len(right)) < ENOUGH:
+        return Ratio(math.exp(difference), None, None, "no interval")
+    half = _half_width(left, right)
+    low, high = math.exp(difference - half), math.exp(difference + half)
+    verdict = "no clear difference"
+    if high < 1 - _ROUNDING:
+        verdict = "less"
+    elif low > 1 + _ROUNDING:
+        verdict = "more"
+    return Ratio(math.exp(difference), low, high, verdict)
 
 
 def _half_width(left: list[float], right: list[float]) -> float:
