@@ -9,12 +9,28 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from frugalwatch.report.attribution import Energy
 from frugalwatch.report.devices import DeviceResult, missing_spans
 from frugalwatch.report.window import Span, highest_power, window_energy
 
 _TICKS_NEEDED = 10
+# The last and first report of each process, by jumps over the index: a run of a day has a million.
+_STEPS_BY_PROCESS = """
+WITH RECURSIVE process(pid) AS (
+    SELECT min(pid) FROM step WHERE run_id = :run
+    UNION ALL
+    SELECT (SELECT min(pid) FROM step WHERE run_id = :run AND pid > process.pid)
+    FROM process WHERE process.pid IS NOT NULL
+)
+SELECT p.pid, l.steps, f.t_mono_ns, l.t_mono_ns, f.steps FROM process p
+JOIN step l ON l.run_id = :run AND l.pid = p.pid AND l.t_mono_ns =
+    (SELECT max(t_mono_ns) FROM step WHERE run_id = :run AND pid = p.pid)
+JOIN step f ON f.run_id = :run AND f.pid = p.pid AND f.t_mono_ns =
+    (SELECT min(t_mono_ns) FROM step WHERE run_id = :run AND pid = p.pid)
+ORDER BY l.steps DESC, p.pid
+"""
 # Phases of one name are added up; a name with more spans than this is measured as a whole.
 _MOST_SPANS = 2000
 
@@ -57,6 +73,39 @@ def phase_objects(
     ]
 
 
+class ProcessSteps(NamedTuple):
+    """What one process reported: steps so far, when it did so first and last, steps at the first."""
+
+    pid: int
+    steps: int
+    first_ns: int
+    last_ns: int
+    at_first: int
+
+
+def steps_by_process(connection: sqlite3.Connection, run_id: int) -> list[ProcessSteps]:
+    """The processes that reported steps; the one with most of them first."""
+    rows = connection.execute(_STEPS_BY_PROCESS, {"run": run_id})
+    return [ProcessSteps._make(row) for row in rows]
+
+
+def span_energy(
+    connection: sqlite3.Connection,
+    run_id: int,
+    devices: Sequence[DeviceResult],
+    span: Span,
+    *,
+    modelled: bool,
+) -> Energy | None:
+    """Joules of the counted devices in a stretch of the run: of sensors, or of models.
+
+    None without such a device, where one of them cannot tell, or for less than ten sensor ticks.
+    """
+    wanted = ("estimated",) if modelled else ("measured", "derived")
+    chosen = [d for d in devices if d.counted and d.row.stream.origin in wanted]
+    return _summed(connection, run_id, chosen, [span])
+
+
 def step_object(
     connection: sqlite3.Connection, run_id: int, devices: Sequence[DeviceResult], window: Span
 ) -> dict[str, object] | None:
@@ -65,23 +114,13 @@ def step_object(
     With several processes the steps are those of the one that reported most (ranks of one
     training step together).
     """
-    row = connection.execute(
-        "SELECT pid, max(steps), min(t_mono_ns), max(t_mono_ns), count(*) FROM step"
-        " WHERE run_id = ? GROUP BY pid ORDER BY max(steps) DESC LIMIT 1",
-        (run_id,),
-    ).fetchone()
-    if row is None or not row[1]:
+    processes = steps_by_process(connection, run_id)
+    if not processes or not processes[0].steps:
         return None
-    pid, steps, first, last, _ = row
-    at_first = connection.execute(
-        "SELECT steps FROM step WHERE run_id = ? AND pid = ? AND t_mono_ns = ?",
-        (run_id, pid, first),
-    ).fetchone()[0]
+    _, steps, first, last, at_first = processes[0]
     result: dict[str, object] = {
         "steps": steps,
-        "processes": connection.execute(
-            "SELECT count(DISTINCT pid) FROM step WHERE run_id = ?", (run_id,)
-        ).fetchone()[0],
+        "processes": len(processes),
         "steps_per_s": None,
         "origin": "attributed",
     }
