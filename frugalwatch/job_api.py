@@ -8,148 +8,38 @@ costs the job nothing. No call raises on our account: a value that cannot be tol
 
 from __future__ import annotations
 
-import _thread
-import atexit
-import json
 import os
+import sys
 import time
-from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 
-PIPE_VARIABLE = "FRUGALWATCH_PIPE"
-# Steps are counted here and told at most this often, so that a step costs an addition.
-_STEP_PERIOD_NS = 100_000_000
-# Messages that wait for a full pipe, or for a thread that is writing: about a megabyte.
-_QUEUE_LIMIT = 10_000
+TYPE_CHECKING = False  # `typing` itself costs a job 4 ms
+if TYPE_CHECKING:
+    from frugalwatch.inside.path._frugalwatch.line import Line
+
 _NAME_LENGTH = 200
-_ATOMIC = 4096  # PIPE_BUF: a write of up to this many bytes is never mixed with another one
 
 
-class _Line:
-    """The way to the sampler from one process; a forked child begins its own.
-
-    Threads and signal handlers may call it at any time, so nothing here waits for a lock: who
-    finds it taken leaves the message in the queue, and the holder sends it.
-    """
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._begin()
-
-    def _begin(self) -> None:
-        self._pid = os.getpid()
-        self._lock = _thread.allocate_lock()
-        self._queue: deque[bytes] = deque()
-        self._steps: dict[int, int] = {}  # by thread: adding to a common figure is not atomic
-        self._told_ns = 0
-        self._told_steps = 0
-        self._told_goals: dict[str, int] = {}
-        self._descriptor = -1
-        self._identity = (-1, -1)
-
-    def tell(self, kind: str, *fields: object) -> None:
-        """Send one message, after those that found the pipe full before."""
-        if os.getpid() != self._pid:
-            self._begin()
-        if kind != "step":
-            # Every phase has its own steps, also in a child that ends by os._exit, without atexit.
-            self._tell_steps()
-        message = json.dumps([kind, self._pid, time.monotonic_ns(), *fields]).encode() + b"\n"
-        if len(message) <= _ATOMIC and len(self._queue) < _QUEUE_LIMIT:
-            self._queue.append(message)
-        self._flush()
-
-    def count_steps(self, count: int) -> None:
-        """Add to the number of steps, and say it if that was not done for a while."""
-        if os.getpid() != self._pid:
-            self._begin()
-        thread = _thread.get_ident()
-        self._steps[thread] = self._steps.get(thread, 0) + count
-        now = time.monotonic_ns()
-        if now - self._told_ns >= _STEP_PERIOD_NS:
-            self._told_ns = now
-            self._tell_steps()
-
-    def tell_goal(self, name: str, total: int) -> None:
-        """Say how many steps (`name` ""), or phases of a name, there will be, unless it was said."""
-        if os.getpid() != self._pid:
-            self._begin()
-        if total > 0 and self._told_goals.get(name) != total:
-            self._told_goals[name] = total
-            self.tell("goal", name, total)
-
-    def close(self) -> None:
-        """At the end of the process: say what is left to say."""
-        if os.getpid() == self._pid:
-            self._tell_steps()
-            self._flush()
-
-    def _tell_steps(self) -> None:
-        steps = sum(list(self._steps.values()))
-        if steps != self._told_steps:
-            self._told_steps = steps
-            self.tell("step", steps)
-
-    def _flush(self) -> None:
-        while self._queue and self._lock.acquire(False):
-            try:
-                while self._queue:
-                    if not self._write_some():
-                        return
-            finally:
-                self._lock.release()
-
-    def _write_some(self) -> bool:
-        """Write as many messages as one write may hold; False if the pipe is full."""
-        queue, data, count = self._queue, self._queue[0], 1
-        while count < len(queue) and len(data) + len(queue[count]) <= _ATOMIC:
-            data += queue[count]
-            count += 1
-        if not self._write(data):
-            return False
-        for _ in range(count):
-            queue.popleft()
-        return True
-
-    def _write(self, data: bytes) -> bool:
-        """False if the pipe is full. Once the run is over, messages go nowhere."""
-        try:
-            if not self._is_open():
-                # Reading too: a pipe without any reader would send us SIGPIPE.
-                flags = os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC
-                self._descriptor = os.open(self._path, flags)
-                found = os.fstat(self._descriptor)
-                self._identity = (found.st_dev, found.st_ino)
-            os.write(self._descriptor, data)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
-        return True
-
-    def _is_open(self) -> bool:
-        """Whether our descriptor is still our pipe: a daemon closes what it did not open."""
-        try:
-            found = os.fstat(self._descriptor)
-        except OSError:
-            return False
-        return (found.st_dev, found.st_ino) == self._identity
-
-
-def _find_line() -> _Line | None:
-    path = os.environ.get(PIPE_VARIABLE)
-    if not path:
+def _find_line() -> Line | None:
+    """The way to the sampler: the one that the hook in this process uses, if there is a hook."""
+    if not os.environ.get("FRUGALWATCH_PIPE"):
         return None
-    line = _Line(path)
-    atexit.register(line.close)
+    hook = sys.modules.get("_frugalwatch.line")
+    if hook is None:
+        from frugalwatch.inside.path._frugalwatch.line import process_line
+    else:
+        process_line = hook.process_line
+    line: Line | None = process_line()
+    if line is not None:
+        line.close_at_exit()
     return line
 
 
-_line: _Line | None = _find_line()
+_line: Line | None = _find_line()
 
 
-def _quietly(function: Callable[[_Line], None]) -> None:
+def _quietly(function: Callable[[Line], None]) -> None:
     """Call it with the line if there is one; whatever goes wrong then is no matter of the job's."""
     if _line is not None:
         try:
@@ -189,14 +79,14 @@ class phase:  # noqa: N801 - used as a verb, `with frugalwatch.phase("epoch", 3)
         if _line is not None:
             _quietly(self._end)
 
-    def _begin(self, line: _Line) -> None:
+    def _begin(self, line: Line) -> None:
         number = None if self._number is None else int(self._number)
         name = str(self._name)[:_NAME_LENGTH]
         line.tell("begin", self._token, name, number)
         if self._of is not None and name:
             line.tell_goal(name, int(self._of))
 
-    def _end(self, line: _Line) -> None:
+    def _end(self, line: Line) -> None:
         line.tell("end", self._token)
 
 
@@ -216,7 +106,7 @@ def step(count: int = 1, *, total: int | None = None) -> None:
         _quietly(lambda line: _count(line, int(count), total))
 
 
-def _count(line: _Line, count: int, total: int | None) -> None:
+def _count(line: Line, count: int, total: int | None) -> None:
     line.count_steps(count)
     if total is not None:
         line.tell_goal("", int(total))

@@ -12,6 +12,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
 from collectors.host import Host
@@ -40,6 +41,7 @@ class Request(NamedTuple):
     """One command to run and how. `environment` is the caller's, untouched.
 
     `keep_stdout`: our own output goes there when the job is over, so it is not given up before.
+    `hook`: what the hook inside the job shall do beyond what it always does.
     """
 
     argv: tuple[str, ...]
@@ -50,6 +52,7 @@ class Request(NamedTuple):
     warnings: tuple[str, ...] = ()
     wait_descendants: bool = False
     keep_stdout: bool = True
+    hook: Mapping[str, object] = MappingProxyType({})
 
 
 class Outcome(NamedTuple):

@@ -12,6 +12,7 @@ import textwrap
 import time
 from pathlib import Path
 
+from frugalwatch import inside
 from tests.frugalwatch.e2e.kit import REPOSITORY, Frugalwatch, until
 
 ODD_BYTES = bytes(range(256)) * 4096  # 1 MiB with every byte value
@@ -103,14 +104,15 @@ def test_a_job_stays_in_our_group_and_session(frugalwatch: Frugalwatch, tmp_path
     assert (seen["group"], seen["session"]) == (process.pid, process.pid)
 
 
-def test_the_hook_adds_its_three_variables_and_changes_none(frugalwatch: Frugalwatch) -> None:
+def test_the_hook_adds_its_variables_and_its_folder_to_the_path(frugalwatch: Frugalwatch) -> None:
     frugalwatch.environment["FRUGALWATCH_RUN_ID"] = "the-cluster's-own"
     result = frugalwatch("run", "--summary", "none", "--", "env", "-0")
     seen = dict(entry.split(b"=", 1) for entry in result.stdout.split(b"\0") if entry)
     given = {k.encode(): v.encode() for k, v in frugalwatch.environment.items()}
     given[b"PYTHONPATH"] = str(REPOSITORY).encode()
     added = {k: v for k, v in seen.items() if given.get(k) != v}
-    assert set(added) == {b"FRUGALWATCH_PIPE", b"FRUGALWATCH_RUN_KEY"}
+    assert set(added) == {b"FRUGALWATCH_PIPE", b"FRUGALWATCH_RUN_KEY", b"PYTHONPATH"}
+    assert added[b"PYTHONPATH"] == f"{inside.folder()}:{REPOSITORY}".encode()
     assert seen[b"FRUGALWATCH_RUN_ID"] == b"the-cluster's-own"
     assert set(given) <= set(seen)
 

@@ -1,0 +1,153 @@
+"""What is counted and timed in this process, told at most every 100 ms and at its end.
+
+Everything is cumulative since the process began, so a message that is lost costs detail only.
+Threads count into cells of their own: `+=` on a common figure loses counts, and a lock would make
+the job wait.
+"""
+
+import _thread
+import math
+import os
+import time
+
+from .line import PERIOD_NS, Line
+
+# Durations fall into buckets 2 % wide, so percentiles are exact to that.
+_PER_FACTOR_E = 1 / math.log(1.02)
+_TIMES_PERIOD_NS = 5_000_000_000
+_PAIRS_EACH = 150  # of a histogram in one message, which must stay under 4096 bytes
+
+
+class Tally:
+    """One unit of work: how many, of how many samples (None: unknown), and how long each took."""
+
+    def __init__(self, tallies: "Tallies", unit: str) -> None:
+        self._tallies = tallies
+        self.unit = unit
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin at zero, in a forked child."""
+        self._cells: "dict[int, list[int]]" = {}
+        self._buckets: "dict[int, dict[int, int]]" = {}
+        self._samples_known = True
+        self._told = (0, 0)
+        self._told_durations = 0
+
+    def add(self, now_ns: int, count: int = 1, samples: "int | None" = None) -> None:
+        """Count, at the monotonic instant `now_ns`."""
+        thread = _thread.get_ident()
+        cell = self._cells.get(thread)
+        if cell is None:
+            cell = self._cells[thread] = [0, 0]
+        cell[0] += count
+        if samples is None:
+            self._samples_known = False
+        else:
+            cell[1] += samples
+        if now_ns >= self._tallies.due_ns:
+            self._tallies.tell(False)
+
+    def took(self, duration_ns: int) -> None:
+        """Add one duration to the histogram."""
+        thread = _thread.get_ident()
+        buckets = self._buckets.get(thread)
+        if buckets is None:
+            buckets = self._buckets[thread] = {}
+        bucket = int(math.log(duration_ns) * _PER_FACTOR_E) if duration_ns > 0 else 0
+        buckets[bucket] = buckets.get(bucket, 0) + 1
+
+    def tell_count(self, line: Line) -> None:
+        """Say the count if it has grown."""
+        cells = list(self._cells.values())
+        figures = sum([cell[0] for cell in cells]), sum([cell[1] for cell in cells])
+        if figures != self._told:
+            self._told = figures
+            line.tell("count", self.unit, figures[0], figures[1] if self._samples_known else None)
+
+    def tell_durations(self, line: Line) -> None:
+        """Say the histogram if it has grown."""
+        merged: "dict[int, int]" = {}
+        for buckets in list(self._buckets.values()):
+            for bucket, count in list(buckets.items()):
+                merged[bucket] = merged.get(bucket, 0) + count
+        total = sum(merged.values())
+        if total == self._told_durations:
+            return
+        self._told_durations = total
+        pairs = sorted(merged.items())
+        for at in range(0, len(pairs), _PAIRS_EACH):
+            line.tell("times", self.unit, pairs[at : at + _PAIRS_EACH])
+
+
+class Tallies:
+    """All tallies of a process, and the nanoseconds that its activities took."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._pid = os.getpid()
+        self._tallies: "dict[str, Tally]" = {}
+        self._spent: "dict[tuple[int, str], int]" = {}
+        self._spent_told = 0
+        self._times_due_ns = 0
+        self.due_ns = 0
+        line.add_source(self.tell)
+        os.register_at_fork(after_in_child=self._begin)
+
+    def tally(self, unit: str) -> Tally:
+        """The tally of this unit; the same one for everybody who asks."""
+        found = self._tallies.get(unit)
+        if found is None:
+            found = self._tallies.setdefault(unit, Tally(self, unit))
+        return found
+
+    def spend(self, activity: str, duration_ns: int) -> None:
+        """Add to the time that an activity took."""
+        key = (_thread.get_ident(), activity)
+        self._spent[key] = self._spent.get(key, 0) + duration_ns
+
+    def tell(self, final: bool) -> None:
+        """Say what has grown; histograms at most every few seconds, and at the end."""
+        try:
+            self._tell(final)
+        except Exception as error:  # noqa: BLE001 - the job must not notice
+            self._line.problem("telling counts", error)
+
+    def _tell(self, final: bool) -> None:
+        if os.getpid() != self._pid:
+            self._begin()
+        now = time.monotonic_ns()
+        self.due_ns = now + PERIOD_NS
+        for tally in list(self._tallies.values()):
+            tally.tell_count(self._line)
+        by_activity: "dict[str, int]" = {}
+        for (_, activity), spent_ns in list(self._spent.items()):
+            by_activity[activity] = by_activity.get(activity, 0) + spent_ns
+        total = sum(by_activity.values())
+        if total != self._spent_told:
+            self._spent_told = total
+            self._line.tell("spent", by_activity)
+        if final or now >= self._times_due_ns:
+            self._times_due_ns = now + _TIMES_PERIOD_NS
+            for tally in list(self._tallies.values()):
+                tally.tell_durations(self._line)
+
+    def _begin(self) -> None:
+        """In a forked child: its own counts begin at zero."""
+        self._pid = os.getpid()
+        self._spent.clear()
+        self._spent_told = 0
+        self.due_ns = 0
+        for tally in list(self._tallies.values()):
+            tally.clear()
+
+
+_of_lines: "dict[int, Tallies]" = {}
+
+
+def tallies_of(line: Line) -> Tallies:
+    """The one collection of tallies that belongs to this line."""
+    found = _of_lines.get(id(line))
+    if found is None:
+        found = _of_lines.setdefault(id(line), Tallies(line))
+    return found
