@@ -13,6 +13,7 @@ from frugalwatch.ledger.queries import RunRow, stored_result
 from frugalwatch.report.attribution import Energy
 from frugalwatch.report.devices import DeviceRow, read_rows
 from frugalwatch.report.format import duration
+from frugalwatch.screen.conditions import condition_now, condition_of_run
 from frugalwatch.screen.figures import (
     Figures,
     RunRecord,
@@ -20,7 +21,9 @@ from frugalwatch.screen.figures import (
     read_record,
     with_energy,
 )
-from frugalwatch.screen.records import DeviceNow, Document, RunNow, Trace
+from frugalwatch.screen.peaks import Peak, PeakScan
+from frugalwatch.screen.projection import Projection, project
+from frugalwatch.screen.records import Condition, DeviceNow, Document, RunNow, Trace
 from frugalwatch.screen.traces import RunTraces
 
 if TYPE_CHECKING:
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 # its samples), they are worked out less often, so that they never take more than 1/50 of a core.
 _SHARE_OF_TIME = 50
 _QUICK_NS = 20_000_000
+# Where a job is heading changes slowly.
+_PROJECTED_EVERY_NS = 5_000_000_000
 
 
 class ChosenRun:
@@ -46,6 +51,10 @@ class ChosenRun:
         self._settled: dict[str, object] | None = None
         self._heartbeat_ns = -1
         self._alive_ns = 0
+        self._peaks: dict[int, PeakScan] = {}
+        self._last_conditions: dict[int, Condition | None] = {}  # of a run that is over
+        self._projection: Projection | None = None
+        self._projection_due_ns = 0
 
     def look(
         self,
@@ -101,8 +110,10 @@ class ChosenRun:
         age_s = self._age_s(record) if row.state == "running" else None
         devices = []
         for stream in streams:
-            found = by_stream.get(stream.stream.stream_id)
+            stream_id = stream.stream.stream_id
+            found = by_stream.get(stream_id)
             trace = self._trace(connection, stream, record)
+            peak = self._peak(connection, stream_id)
             silent = self._silent(stream, trace, end)
             devices.append(
                 DeviceNow(
@@ -118,6 +129,9 @@ class ChosenRun:
                     power_limit_w=stream.stream.power_limit_w,
                     silent=silent if age_s is not None else None,
                     trace=trace,
+                    peak_w=peak.power_w if peak else None,
+                    peak_known=peak is None or peak.complete,
+                    condition=condition_now(connection, stream_id, end) if not silent else None,
                 )
             )
         co2e_g = figures.carbon["co2e_g"]
@@ -136,8 +150,23 @@ class ChosenRun:
             age_s=age_s,
             settled=False,
             notices=self._notices(devices),
+            projection=(None if age_s is None else self._heading_for(connection, record, figures)),
         )
         return now if not now.is_silent else _without_power(now)
+
+    def _peak(self, connection: sqlite3.Connection, stream_id: int) -> Peak | None:
+        return self._peaks.setdefault(stream_id, PeakScan()).look(connection, stream_id)
+
+    def _heading_for(
+        self, connection: sqlite3.Connection, record: RunRecord, figures: Figures
+    ) -> Projection | None:
+        """Where the run is heading; every few seconds, or less often where that takes long."""
+        began = self._clock_ns()
+        if began >= self._projection_due_ns:
+            self._projection = project(connection, record, figures)
+            took = self._clock_ns() - began
+            self._projection_due_ns = began + max(_PROJECTED_EVERY_NS, _SHARE_OF_TIME * took)
+        return self._projection
 
     def _age_s(self, record: RunRecord) -> float:
         """Seconds since the last sign of life: by our own clock as soon as we saw one come."""
@@ -183,6 +212,10 @@ class ChosenRun:
         devices = []
         for found in document.get("devices", []):
             stream = by_key.get(found["device"])
+            peak = condition = None
+            if stream is not None:
+                peak = self._peak(connection, stream.stream.stream_id)
+                condition = self._condition_of_run(connection, stream.stream.stream_id)
             devices.append(
                 DeviceNow(
                     key=found["device"],
@@ -197,6 +230,9 @@ class ChosenRun:
                     power_limit_w=found.get("power_limit_w"),
                     silent=None,
                     trace=Trace() if stream is None else self._trace(connection, stream, record),
+                    peak_w=peak.power_w if peak else None,
+                    peak_known=peak is None or peak.complete,
+                    condition=condition,
                 )
             )
         return RunNow(
@@ -215,6 +251,11 @@ class ChosenRun:
             settled=True,
             notices=self._traces.notices,
         )
+
+    def _condition_of_run(self, connection: sqlite3.Connection, stream_id: int) -> Condition | None:
+        if stream_id not in self._last_conditions:
+            self._last_conditions[stream_id] = condition_of_run(connection, stream_id)
+        return self._last_conditions[stream_id]
 
 
 def _carbon_of(document: Document) -> dict[str, object]:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from frugalwatch.ledger.queries import RunRow
 from frugalwatch.report.attribution import Energy
 from frugalwatch.report.window import Span
+
+if TYPE_CHECKING:
+    from frugalwatch.screen.projection import Projection
 
 # Any: parts of the run object, described in docs/reference/run-object.md.
 Document: TypeAlias = Mapping[str, Any]
@@ -38,11 +41,25 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True)
+class Condition:
+    """What a device is like now; of a run that is over the hottest moment, the fastest fan, and
+    the mean clock and use. Shares are 0 to 1; None is unknown.
+    """
+
+    temperature_c: float | None = None
+    clock_hz: float | None = None
+    fan_share: float | None = None
+    busy_share: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceNow:
     """One device of the chosen run.
 
     `power_w` is the mean between its last two samples; None where the run is over, or where
-    `silent` says since when and why the device gives no figure.
+    `silent` says since when and why the device gives no figure. `peak_w` is the highest mean
+    between any two neighbours; without `peak_known` the run's beginning is still to be looked
+    through, and it is a lower bound.
     """
 
     key: str
@@ -57,6 +74,9 @@ class DeviceNow:
     power_limit_w: float | None
     silent: str | None
     trace: Trace
+    peak_w: float | None = None
+    peak_known: bool = True
+    condition: Condition | None = None
 
     @property
     def is_modelled(self) -> bool:
@@ -76,6 +96,7 @@ class RunNow:
     `measured` and `estimated` are never added up. `carbon` and `cost` are those parts of the run
     object; `settled` says that they are final. `age_s` is how long ago the run gave its last sign
     of life, None once it is over. `begin_ns` and `end_ns` bound it on CLOCK_MONOTONIC.
+    `projection` is where it is heading, None where it did not say how long it will be.
     """
 
     row: RunRow
@@ -92,6 +113,7 @@ class RunNow:
     age_s: float | None
     settled: bool
     notices: tuple[str, ...]
+    projection: Projection | None = None
 
     @property
     def is_running(self) -> bool:
