@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from advisor.commands.common import checked_metric, refuse_late_options, replay_options
-from frugalwatch.config.load import load
+from advisor.commands.common import Replaying, checked_metric, refuse_late_options, replay_options
 
 if TYPE_CHECKING:
     from advisor.workload import Workload
@@ -24,56 +23,35 @@ _INTERRUPTED = 130
 )
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @replay_options
-def command(  # noqa: PLR0917 - click passes every option by its name
-    command: tuple[str, ...],
-    rounds: int | None,
-    time_budget_s: float,
-    stdin_file: str | None,
-    metric: str | None,
-    tolerance: float | None,
-    in_place: bool,
-    network: bool,
-    seed: int,
-    as_json: bool,
-    quiet: bool,
-    ledger: str | None,
-) -> int:
+def command(command: tuple[str, ...], replaying: Replaying) -> int:
     """Find out which change would save most, by measuring it on your own command.
 
     \b
     frugalwatch advise -- python infer.py       a command
     frugalwatch advise 40                       a recorded run
-    frugalwatch advise --metric 'accuracy: (\\S+)' --tolerance 0.01 -- python eval.py
+    frugalwatch advise --metric 'accuracy: (\\S+)' -- python eval.py
 
     The command is run many times, as it is and with changes to its environment, on throw-away
     layers over your files and without network. Nothing that it writes stays.
     """
-    from advisor.advise import Options, advise
-    from advisor.replay import Isolation
+    from advisor.advise import advise
     from advisor.report import report
-    from advisor.search import Plan
     from advisor.setting import Progress
     from advisor.store import open_store
     from frugalwatch.report.style import choose_style
 
-    pattern = checked_metric(metric, tolerance)
-    loaded = load({"ledger": ledger}, cwd=os.getcwd(), environ=os.environ)
-    workload = _workload(command, stdin_file, loaded.settings)
-    progress = Progress(quiet=quiet)
-    conn = open_store(loaded.settings, os.environ)
+    metric = checked_metric(replaying.metric, replaying.tolerance)
+    settings = replaying.loaded().settings
+    workload = _workload(command, replaying.stdin_file, settings)
+    progress = Progress(quiet=replaying.quiet)
+    conn = open_store(settings, os.environ)
     try:
-        document = advise(
-            conn,
-            workload,
-            Options(
-                Plan(time_budget_s, rounds, seed), Isolation(in_place, network), pattern, tolerance
-            ),
-            progress,
-        )
+        options = replaying.options(metric, replaying.tolerance)
+        document = advise(conn, workload, options, progress)
     finally:
         progress.clear()
         conn.close()
-    if as_json:
+    if replaying.as_json:
         click.echo(json.dumps(document, indent=2))
     else:
         style = choose_style(os.environ, is_terminal=sys.stdout.isatty())

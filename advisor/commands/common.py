@@ -2,12 +2,50 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
-_F = TypeVar("_F", bound=Callable[..., Any])  # click's own decorators take any callable
+if TYPE_CHECKING:
+    from advisor.advise import Options
+    from frugalwatch.config.load import Loaded
+
+_Answer = TypeVar("_Answer")
+
+
+class Replaying(NamedTuple):
+    """What both commands were told about the replays, under click's names for the options."""
+
+    rounds: int | None
+    time_budget_s: float
+    stdin_file: str | None
+    metric: str | None
+    tolerance: float | None
+    in_place: bool
+    network: bool
+    seed: int
+    as_json: bool
+    quiet: bool
+    ledger: str | None
+
+    def loaded(self) -> Loaded:
+        """The settings, with the database that was named. Raises FrugalWatchError."""
+        from frugalwatch.config.load import load
+
+        return load({"ledger": self.ledger}, cwd=os.getcwd(), environ=os.environ)
+
+    def options(self, metric: str | None, tolerance: float | None) -> Options:
+        """How to replay, with what must stay the same."""
+        from advisor.advise import Options
+        from advisor.replay import Isolation
+        from advisor.search import Plan
+
+        plan = Plan(self.time_budget_s, self.rounds, self.seed)
+        return Options(plan, Isolation(self.in_place, self.network), metric, tolerance)
+
 
 _OPTIONS = (
     click.option("--rounds", type=click.IntRange(3, 200), help="Rounds to confirm (up to 8)."),
@@ -36,11 +74,17 @@ _OPTIONS = (
 )
 
 
-def replay_options(command: _F) -> _F:
-    """Add the options to a command."""
+def replay_options(command: Callable[..., _Answer]) -> Callable[..., _Answer]:
+    """Add the options to a command, which gets them as one record: `replaying`."""
+
+    @functools.wraps(command)
+    def gathered(**words: Any) -> _Answer:  # Any: whatever click made of each option
+        chosen = Replaying(*(words.pop(name) for name in Replaying._fields))
+        return command(replaying=chosen, **words)
+
     for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+        gathered = option(gathered)
+    return gathered
 
 
 def checked_metric(metric: str | None, tolerance: float | None) -> str | None:

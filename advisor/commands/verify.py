@@ -8,8 +8,7 @@ import sys
 
 import click
 
-from advisor.commands.common import checked_metric, refuse_late_options, replay_options
-from frugalwatch.config.load import load
+from advisor.commands.common import Replaying, checked_metric, refuse_late_options, replay_options
 
 _EXIT = {"held": 0, "not_held": 3, "cannot_tell": 1}
 _INTERRUPTED = 130
@@ -21,33 +20,16 @@ _INTERRUPTED = 130
 @click.argument("advice")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @replay_options
-def command(  # noqa: PLR0917 - click passes every option by its name
-    advice: str,
-    command: tuple[str, ...],
-    rounds: int | None,
-    time_budget_s: float,
-    stdin_file: str | None,
-    metric: str | None,
-    tolerance: float | None,
-    in_place: bool,
-    network: bool,
-    seed: int,
-    as_json: bool,
-    quiet: bool,
-    ledger: str | None,
-) -> int:
+def command(advice: str, command: tuple[str, ...], replaying: Replaying) -> int:
     """Measure whether an advice still saves what it promised.
 
     \b
-    frugalwatch verify A1                       the command that was advised on
-    frugalwatch verify A1.2 -- python infer.py  its second recommendation, on this command
+    frugalwatch verify A1                    the command that was advised on
+    frugalwatch verify A1.2 -- python i.py   its second recommendation, on this
 
     Exit status: 0 the saving held, 3 it did not, 1 it cannot be told (or an error).
     """
-    from advisor.advise import Options
-    from advisor.replay import Isolation
     from advisor.report import verification_report
-    from advisor.search import Plan
     from advisor.setting import Progress
     from advisor.store import open_store
     from advisor.verification import verify
@@ -55,10 +37,9 @@ def command(  # noqa: PLR0917 - click passes every option by its name
     from frugalwatch.ledger.advice import find_advice, recommended
     from frugalwatch.report.style import choose_style
 
-    pattern = checked_metric(metric, tolerance)
-    loaded = load({"ledger": ledger}, cwd=os.getcwd(), environ=os.environ)
-    progress = Progress(quiet=quiet)
-    conn = open_store(loaded.settings, os.environ)
+    metric = checked_metric(replaying.metric, replaying.tolerance)
+    progress = Progress(quiet=replaying.quiet)
+    conn = open_store(replaying.loaded().settings, os.environ)
     try:
         stored, number = find_advice(conn, advice)
         recommendation = recommended(stored, number)
@@ -66,21 +47,22 @@ def command(  # noqa: PLR0917 - click passes every option by its name
         environment = dict(os.environ)
         refuse_late_options(words, "the advice")
         if words:
-            if stdin_file is None:
+            if replaying.stdin_file is None:
                 refuse_unrepeatable_stdin()
-            workload = from_command(words, environment, stdin_file)
+            workload = from_command(words, environment, replaying.stdin_file)
         else:
-            workload = from_advice(stored, environment, stdin_file)
+            workload = from_advice(stored, environment, replaying.stdin_file)
         # What counted as the same answer then counts now.
-        pattern = pattern or _text(stored.result.get("metric_pattern"))
-        tolerance = tolerance if tolerance is not None else _float(stored.result.get("tolerance"))
-        plan = Plan(time_budget_s, rounds, seed)
-        options = Options(plan, Isolation(in_place, network), pattern, tolerance)
+        metric = metric or _text(stored.result.get("metric_pattern"))
+        tolerance = replaying.tolerance
+        if tolerance is None:
+            tolerance = _float(stored.result.get("tolerance"))
+        options = replaying.options(metric, tolerance)
         document = verify(conn, stored, recommendation, workload, options, tell=progress)
     finally:
         progress.clear()
         conn.close()
-    if as_json:
+    if replaying.as_json:
         click.echo(json.dumps(document, indent=2))
     else:
         style = choose_style(os.environ, is_terminal=sys.stdout.isatty())
