@@ -24,8 +24,8 @@ def command(advice: str, command: tuple[str, ...], replaying: Replaying) -> int:
     """Measure whether an advice still saves what it promised.
 
     \b
-    frugalwatch verify A1                    the command that was advised on
-    frugalwatch verify A1.2 -- python i.py   its second recommendation, on this
+    frugalwatch verify A1                       the command that was advised on
+    frugalwatch verify A1.2 -- python infer.py  its second change, on this command
 
     Exit status: 0 the saving held, 3 it did not, 1 it cannot be told (or an error).
     """
