@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from frugalwatch.commands.hook_options import hook_options, take_hook_options
 from frugalwatch.config.load import load
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ ADVICE_VARIABLE = "FRUGALWATCH_ADVICE"
 @click.option("--source-off", multiple=True, help="Do not use this power source (repeatable).")
 @click.option("--wait-descendants", is_flag=True, help="Wait for what the job leaves running.")
 @click.option("--with", "advice", metavar="ADVICE", help="Apply this advice: A1, or A1.2.")
+@hook_options
 @click.option("--strict", is_flag=True, help="Exit 125 if the job ran but was not measured.")
 def command(  # noqa: PLR0917 - click passes every option by its name
     command: tuple[str, ...],
@@ -72,6 +74,7 @@ def command(  # noqa: PLR0917 - click passes every option by its name
     if not argv:
         raise click.UsageError("no command given")
     chosen: dict[str, object] = {**settings}
+    asked_of_hook = take_hook_options(chosen)
     if no_hook:
         chosen["hook"] = False
     if cgroup is not None:
@@ -83,6 +86,10 @@ def command(  # noqa: PLR0917 - click passes every option by its name
     problems = [p for p in loaded.problems if p.file == "command line"]
     if problems:  # typed just now: better to say so than to run with something else
         raise click.UsageError("; ".join(str(p) for p in problems))
+    if asked_of_hook and not loaded.settings.hook:
+        raise click.UsageError(
+            f"--{next(iter(asked_of_hook))} needs the hook, which is switched off"
+        )
 
     from frugalwatch.ledger.paths import ledger_path
     from frugalwatch.supervisor.environment import caller_environment
@@ -103,6 +110,7 @@ def command(  # noqa: PLR0917 - click passes every option by its name
             warnings=warnings,
             wait_descendants=wait_descendants,
             keep_stdout=json_target is not None and json_target.startswith(("-", "/dev/")),
+            hook=asked_of_hook,
         )
     )
     try:

@@ -1,0 +1,62 @@
+"""Options of commands that start a job, and what they ask of the hook inside it.
+
+`@hook_options` puts them on a command; `take_hook_options` turns what click passes for them into
+the object that the hook reads, and leaves the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])  # any command function of click's
+
+_OPTIONS = (
+    click.option(
+        "--metric",
+        "metric",
+        multiple=True,
+        metavar="REGEX",
+        help="Record a number that the job prints: 'accuracy[=: ]+([0-9.]+)' (repeatable).",
+    ),
+)
+
+
+def hook_options(command: _Command) -> _Command:
+    """The command with the hook's options, in the order of `_OPTIONS`."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def take_hook_options(given: dict[str, object]) -> dict[str, object]:
+    """What the options ask of the hook, by feature; they are removed from `given`.
+
+    Raises UsageError for a pattern that is none.
+    """
+    asked: dict[str, object] = {}
+    patterns = given.pop("metric", ())
+    if patterns:
+        asked["metric"] = _checked_patterns(patterns)
+    return asked
+
+
+def _checked_patterns(patterns: object) -> list[str]:
+    import re
+
+    checked: list[str] = []
+    for pattern in patterns if isinstance(patterns, tuple) else ():
+        try:
+            groups = re.compile(str(pattern)).groups
+        except re.error as error:
+            raise click.UsageError(
+                f"--metric {pattern!r} is no regular expression: {error}"
+            ) from None
+        if not groups:
+            raise click.UsageError(
+                f"--metric {pattern!r} has no group: put the number in brackets, 'loss ([0-9.]+)'"
+            )
+        checked.append(str(pattern))
+    return checked
