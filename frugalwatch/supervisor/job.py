@@ -12,6 +12,7 @@ from frugalwatch.supervisor.signals import CallersSignals
 
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
+_NO_ROOM = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 
 class StartedJob(NamedTuple):
@@ -23,10 +24,14 @@ class StartedJob(NamedTuple):
 
 
 class ExecFailure(NamedTuple):
-    """The command could not be started; `exit_code` is 126 or 127, as `env` and `time` give it."""
+    """The command could not be started; `exit_code` is 126 or 127, as `env` and `time` give it.
+
+    `for_want_of_room`: it was a limit on processes, memory or descriptors.
+    """
 
     exit_code: int
     message: str
+    for_want_of_room: bool = False
 
 
 def start_job(
@@ -110,4 +115,5 @@ def _exec(argv: Sequence[str], environment: Mapping[str, str]) -> int:
 def _failure(name: str, error: int) -> ExecFailure:
     if error in (errno.ENOENT, errno.ENOTDIR):
         return ExecFailure(NOT_FOUND, f"{name}: command not found")
-    return ExecFailure(NOT_EXECUTABLE, f"{name}: cannot be executed: {os.strerror(error)}")
+    message = f"{name}: cannot be executed: {os.strerror(error)}"
+    return ExecFailure(NOT_EXECUTABLE, message, error in _NO_ROOM)

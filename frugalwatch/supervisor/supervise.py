@@ -25,7 +25,7 @@ from frugalwatch.supervisor.environment import job_environment
 from frugalwatch.supervisor.job import ExecFailure, StartedJob, start_job
 from frugalwatch.supervisor.run_key import group_key, new_run_key
 from frugalwatch.supervisor.sampler_link import JobEnd, SamplerLink
-from frugalwatch.supervisor.signals import ENDING, take_over
+from frugalwatch.supervisor.signals import ENDING, CallersSignals, take_over
 from frugalwatch.supervisor.watch import Watch, exit_code, wait_plainly
 
 # A hung driver may cost the end of a run this long and no longer.
@@ -96,18 +96,7 @@ def supervise(request: Request) -> Outcome:
     link = SamplerLink(plan)
     attempt("sampler", lambda: link.prepare(inherited), None)
     zeros, busy_us = _look(plan, attempt)
-    stopped = signal.sigtimedwait(ENDING, 0)
-    if stopped is not None:
-        job: StartedJob | ExecFailure = ExecFailure(128 + stopped.si_signo, "stopped before it ran")
-    else:
-        job = start_job(
-            request.argv,
-            job_environment(
-                request.environment, plan.run_key, plan.api_pipe.path if plan.api_pipe else None
-            ),
-            signals=signals,
-            before_exec=plan.cgroup.join if plan.cgroup else None,
-        )
+    job = _start(plan, link, signals)
     if isinstance(job, ExecFailure):
         link.abandon()
         plan.clean_up()
@@ -161,6 +150,25 @@ def _look(plan: Plan, attempt: _Attempts) -> tuple[Zeros, int | None]:
     none: Zeros = ()
     zeros = attempt("energy counters", lambda: take_zeros(plan), none)
     return zeros, attempt("machine's CPU time", lambda: machine_busy_us(plan.host), None)
+
+
+def _start(plan: Plan, link: SamplerLink, signals: CallersSignals) -> StartedJob | ExecFailure:
+    stopped = signal.sigtimedwait(ENDING, 0)
+    if stopped is not None:  # somebody wants an end, and the job has not begun
+        return ExecFailure(128 + stopped.si_signo, "stopped before the job was started")
+    environment = job_environment(
+        plan.environment, plan.run_key, plan.api_pipe.path if plan.api_pipe else None
+    )
+
+    def start() -> StartedJob | ExecFailure:
+        before_exec = plan.cgroup.join if plan.cgroup else None
+        return start_job(plan.argv, environment, signals=signals, before_exec=before_exec)
+
+    job = start()
+    if isinstance(job, ExecFailure) and job.for_want_of_room and link.pid is not None:
+        link.abandon()  # the job comes first: it may need the room that our sampler takes
+        job = start()
+    return job
 
 
 def _watch(link: SamplerLink, start: JobStart, watch: Watch) -> Outcome:

@@ -271,7 +271,7 @@ import frugalwatch, collectors, frugalwatch.cli
 import encodings.idna, traceback, pwd, json, zlib, contextlib, pynvml, psutil, datetime
 for package in (collectors, frugalwatch):
     for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-        if not module.name.endswith("__main__") and ".commands." not in module.name:
+        if not any(part in module.name for part in (".__main__", ".commands.", ".inside.", ".screen.")):
             importlib.import_module(module.name)
 import frugalwatch.commands.run
 if os.getuid() == 0:

@@ -101,6 +101,14 @@ def test_a_job_that_cannot_be_forked_is_said(as_nobody: Frugalwatch) -> None:
     )
 
 
+def test_the_last_free_process_is_the_jobs_and_not_ours(as_nobody: Frugalwatch) -> None:
+    result = as_nobody(
+        *("run", "--", "echo", "here"),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NPROC, (2, 2)),
+    )
+    assert (result.returncode, result.stdout) == (0, b"here\n")
+
+
 def test_our_own_failure_leaves_the_job_its_status(frugalwatch: Frugalwatch) -> None:
     (frugalwatch.folder / "state" / "frugalwatch").write_text("a file where a folder should be")
     result = frugalwatch("run", "--", "sh", "-c", "echo out; exit 6")
