@@ -10,7 +10,7 @@ from typing import NamedTuple
 from frugalwatch.errors import NotFoundError, UsageError
 
 _SHORTEST_PREFIX = 4
-_COLUMNS = "id, advice_key, state, command, cwd, stdin_path, result"
+_COLUMNS = "id, advice_key, state, command, cwd, stdin_path, result, run_id"
 
 
 class Recommendation(NamedTuple):
@@ -97,8 +97,10 @@ def _rows(conn: sqlite3.Connection, where: str, values: tuple[object, ...]) -> l
 
 
 def _advice(row: tuple[object, ...]) -> StoredAdvice:
-    id_, key, state, command, cwd, stdin_path, text = row
+    id_, key, state, command, cwd, stdin_path, text, run_id = row
     result = json.loads(str(text)) if text else {}
+    if result:  # numbers of this ledger: advice that was merged had others before
+        result["advice"], result["run"] = f"A{id_}", run_id
     return StoredAdvice(
         id=int(str(id_)),
         key=str(key),

@@ -11,6 +11,7 @@ import sqlite3
 
 from frugalwatch.ledger.connection import memory_ledger
 from frugalwatch.ledger.transfer import copy_grid_intensities, copy_run
+from frugalwatch.ledger.transfer_advice import applied_keys, copy_advice, rename_applied
 
 
 def publish(conn: sqlite3.Connection, run_key: str, inbox: str) -> str:
@@ -22,6 +23,8 @@ def publish(conn: sqlite3.Connection, run_key: str, inbox: str) -> str:
     try:
         copy_run(conn, single, run_key)
         copy_grid_intensities(conn, single)
+        # What it was started with, so that its name means the same where the run goes.
+        rename_applied(single, [run_key], copy_advice(conn, single, applied_keys(conn, run_key)))
         content = single.serialize()
     finally:
         single.close()

@@ -1,4 +1,4 @@
-"""Taking runs of other ledgers into one. Doing it twice changes nothing."""
+"""Taking runs and advice of other ledgers into one. Doing it twice changes nothing."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from frugalwatch.ledger.connection import open_ledger, writing
 from frugalwatch.ledger.database import database
 from frugalwatch.ledger.reading import open_reader
 from frugalwatch.ledger.transfer import copy_grid_intensities, copy_run
+from frugalwatch.ledger.transfer_advice import copy_advice, rename_applied
 
 # How much a state knows of the end: the sampler wrote it, it was worked out later, it is not known.
 _KNOWS = {"done": 2, "killed": 2, "interrupted": 1, "recovered": 1, "running": 0}
@@ -25,7 +26,7 @@ class Merged:
 
 
 def merge_ledgers(target: str, sources: Sequence[str]) -> Merged:
-    """Take the runs of the database files `sources` into the ledger `target`.
+    """Take the runs and the advice of the database files `sources` into the ledger `target`.
 
     A run that is in both is replaced only where the source knows more about its end. Raises
     LedgerError for a file that cannot be used; what was merged until then stays.
@@ -61,6 +62,7 @@ def merge_connection(target: sqlite3.Connection, source: sqlite3.Connection) -> 
         copy_run(source, target, run_key)
         (added if mine is None else replaced).append(run_key)
     copy_grid_intensities(source, target)
+    rename_applied(target, (*added, *replaced), copy_advice(source, target))
     _merge_calibrations(target, source)
     return Merged(tuple(added), tuple(replaced), tuple(kept))
 
