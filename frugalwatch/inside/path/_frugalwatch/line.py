@@ -25,6 +25,9 @@ _LONGEST_TEXT = 500
 # by os._exit, without atexit.
 _BOUNDARIES = ("begin", "end", "metric", "goal")
 
+# Threads that are forking a copy of the process for a purpose of ours: it is none of the job's.
+copying: "set[int]" = set()
+
 
 class Line:
     """The way to the sampler from one process; a forked child begins its own.
@@ -49,6 +52,7 @@ class Line:
         self._problems: "dict[str, int]" = {}
         self._told_ns = 0
         self._told_steps = 0
+        self._mute = _thread.get_ident() in copying
         self._told_goals: "dict[str, int]" = {}
 
     def add_source(self, source: "Callable[[bool], None]") -> None:
@@ -109,7 +113,10 @@ class Line:
         """Say what was counted and not told yet."""
         self._tell_steps()
         for source in self._sources:
-            source(final)
+            try:
+                source(final)
+            except Exception as error:  # noqa: BLE001 - the job must not notice
+                self.problem("telling counts", error)
 
     def close(self) -> None:
         """At the end of the process: say what is left to say."""
@@ -124,6 +131,8 @@ class Line:
             self._send("step", steps)
 
     def _send(self, kind: str, *fields: object) -> None:
+        if self._mute:
+            return
         text = encode([kind, self._pid, time.monotonic_ns(), *fields])
         message = text.encode("ascii") + b"\n"
         if len(message) <= _ATOMIC and len(self._queue) < _QUEUE_LIMIT:
