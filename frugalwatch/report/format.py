@@ -13,6 +13,7 @@ _ENERGY_UNITS = (
     (_J_PER_WH / 1e5, _J_PER_WH / 1e3, "mWh"),
     (0.0, _J_PER_WH / 1e6, "uWh"),
 )
+_JOULE_UNITS = ((1000.0, 1000.0, "kJ"), (0.1, 1.0, "J"), (1e-4, 1e-3, "mJ"), (0.0, 1e-6, "uJ"))
 _GRAM_UNITS = ((1000.0, 1000.0, "kg"), (0.01, 1.0, "g"), (0.0, 0.001, "mg"))
 # A bound so much smaller than the other one is written as 0: it excludes nothing more.
 _NOTHING_BESIDE = 1000
@@ -37,6 +38,16 @@ def energy(joules: float, digits: int = 3) -> str:
 def energy_range(low_j: float, high_j: float, digits: int = 2, *, beside_j: float = 0.0) -> str:
     """`2.7 to 17 mWh`, in the unit in which `beside_j` is written, else the upper end."""
     return _range(low_j, high_j, _unit(beside_j or high_j, _ENERGY_UNITS), digits)
+
+
+def joules(value_j: float, digits: int = 2) -> str:
+    """For what a step or a request takes: kJ from a thousand on, mJ below a tenth, then uJ."""
+    return _with_unit(value_j, _unit(value_j, _JOULE_UNITS), digits)
+
+
+def joules_range(low_j: float, high_j: float, digits: int = 2, *, beside_j: float = 0.0) -> str:
+    """`19 to 21 J`, in the unit in which `beside_j` is written, else the upper end."""
+    return _range(low_j, high_j, _unit(beside_j or high_j, _JOULE_UNITS), digits)
 
 
 def digits_for(value: float, low: float, high: float) -> int:

@@ -74,7 +74,7 @@ def phase_objects(
 
 
 class ProcessSteps(NamedTuple):
-    """What one process reported: steps so far, when it did so first and last, steps at the first."""
+    """What one process reported: steps so far, when first and when last, steps at the first."""
 
     pid: int
     steps: int
@@ -104,44 +104,6 @@ def span_energy(
     wanted = ("estimated",) if modelled else ("measured", "derived")
     chosen = [d for d in devices if d.counted and d.row.stream.origin in wanted]
     return _summed(connection, run_id, chosen, [span])
-
-
-def step_object(
-    connection: sqlite3.Connection, run_id: int, devices: Sequence[DeviceResult], window: Span
-) -> dict[str, object] | None:
-    """Steps that the job reported, their rate, and joules per step with bounds; None without any.
-
-    With several processes the steps are those of the one that reported most (ranks of one
-    training step together).
-    """
-    processes = steps_by_process(connection, run_id)
-    if not processes or not processes[0].steps:
-        return None
-    _, steps, first, last, at_first = processes[0]
-    result: dict[str, object] = {
-        "steps": steps,
-        "processes": len(processes),
-        "steps_per_s": None,
-        "origin": "attributed",
-    }
-    counted, measured_steps = Span(window.begin, window.end), steps
-    if last > first and steps > at_first:
-        counted, measured_steps = Span(first, last), steps - at_first
-        result["steps_per_s"] = measured_steps / (counted.length / 1e9)
-    energies = _phase_energy(connection, run_id, devices, [counted])
-    for key in (
-        "energy_j",
-        "low_j",
-        "high_j",
-        "estimated_j",
-        "estimated_low_j",
-        "estimated_high_j",
-    ):
-        value = energies[key]
-        result[f"{key[:-2]}_per_step_j"] = (
-            value / measured_steps if isinstance(value, float) else None
-        )
-    return result
 
 
 def _phase_energy(

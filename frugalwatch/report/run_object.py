@@ -14,9 +14,12 @@ from typing import NamedTuple
 from frugalwatch.carbon.account import cost, emission
 from frugalwatch.carbon.grid import GridFactor
 from frugalwatch.config.settings import Settings
+from frugalwatch.report.activities import activities_object
 from frugalwatch.report.attribution import OWN_MACHINE, Energy, busy_share
 from frugalwatch.report.devices import DeviceResult, measure_devices, total
-from frugalwatch.report.phases import phase_objects, step_object
+from frugalwatch.report.inside_object import inside_object
+from frugalwatch.report.phases import phase_objects
+from frugalwatch.report.units import step_object, unit_objects
 from frugalwatch.report.window import Span
 
 SCHEMA = "frugalwatch.run/1"
@@ -75,6 +78,9 @@ def build(
         "devices": [_device_object(d, window) for d in devices],
         "phases": phase_objects(connection, run["id"], devices, window),
         "steps": step_object(connection, run["id"], devices, window),
+        "units": unit_objects(connection, run["id"], devices, window),
+        "activities": activities_object(connection, run["id"], devices, window),
+        "inside": inside_object(connection, run["id"], window),
         "metrics": _metrics(connection, run["id"], window),
         "events": _events(connection, run["id"], window),
     }

@@ -7,10 +7,11 @@ The longer a run, the further its rows lie apart: a day has ten times the rows o
 from __future__ import annotations
 
 import json
+from typing import TypeAlias
 
 from frugalwatch.ledger.inside import InsideRows
 from frugalwatch.ledger.journal import Journal
-from frugalwatch.ledger.queue import Row, clean
+from frugalwatch.ledger.queue import clean
 from frugalwatch.sampler.inside_messages import (
     CountSaid,
     HelloSaid,
@@ -21,6 +22,7 @@ from frugalwatch.sampler.inside_messages import (
     SpentSaid,
     TimesSaid,
 )
+from frugalwatch.sampler.messages import StepsSaid
 
 # Rows of one series lie at least this part of the run's time so far apart: 0.9 s after an hour.
 _SPACING = 4096
@@ -31,7 +33,8 @@ _TIMES_SPACING = 256
 _MOST_REMARKS = 50
 _MOST_SERIES = 20_000
 
-_Key = tuple[str, int, str]  # kind, pid, unit or activity
+_Key: TypeAlias = tuple[str, int, str]  # kind, pid, unit
+_Cumulative: TypeAlias = CountSaid | SpentSaid | TimesSaid | StepsSaid
 
 
 class InsideRecorder:
@@ -41,9 +44,9 @@ class InsideRecorder:
         self._journal = journal
         self._rows: InsideRows = journal.recording.inside
         self._began_ns = journal.recording.start.started_mono_ns
-        self._waiting: dict[_Key, tuple[int, Row]] = {}
+        self._waiting: dict[_Key, _Cumulative] = {}
         self._written_ns: dict[_Key, int] = {}
-        self._written: dict[_Key, int] = {}  # nanoseconds of an activity
+        self._spent: dict[int, tuple[tuple[str, int], ...]] = {}  # as last written
         self._times: dict[tuple[int, str], dict[int, int]] = {}
         self._remarks: set[tuple[str, str]] = set()
         self._unlisted = 0
@@ -52,15 +55,14 @@ class InsideRecorder:
         """One message; counts, times and activities wait for `look`."""
         pid, t = message.pid, message.t_mono_ns
         if isinstance(message, CountSaid):
-            self._wait("count", pid, message.unit, t, (t, message.done, message.samples))
+            self._waiting["count", pid, message.unit] = message
         elif isinstance(message, SpentSaid):
-            for name, spent_ns in message.spent:
-                if self._written.get(("spent", pid, name)) != spent_ns:
-                    self._wait("spent", pid, name, t, (t, spent_ns))
+            if self._spent.get(pid) != message.spent:
+                self._waiting["spent", pid, ""] = message
         elif isinstance(message, TimesSaid):
             merged = self._times.setdefault((pid, message.unit), {})
             merged.update(message.buckets)
-            self._wait("times", pid, message.unit, t, (t,))
+            self._waiting["times", pid, message.unit] = message
         elif isinstance(message, HelloSaid):
             self._hello(message)
         elif isinstance(message, RankSaid):
@@ -70,9 +72,9 @@ class InsideRecorder:
         elif isinstance(message, NoteSaid):
             self._remark("hook_note", "", message.text, t)
 
-    def steps(self, pid: int, t_mono_ns: int, steps: int) -> None:
+    def steps(self, message: StepsSaid) -> None:
         """Steps that the job itself reported, which wait for `look` as well."""
-        self._wait("steps", pid, "", t_mono_ns, (t_mono_ns, steps))
+        self._waiting["steps", message.pid, ""] = message
 
     def settle_steps(self, pid: int) -> None:
         """A phase of `pid` begins or ends: the steps until then are its own."""
@@ -85,9 +87,10 @@ class InsideRecorder:
         elapsed_ns = max(0, now_ns - self._began_ns)
         usual_ns = elapsed_ns // _SPACING
         times_ns = max(_TIMES_SPACING_NS, elapsed_ns // _TIMES_SPACING)
-        for key, (t, _) in list(self._waiting.items()):
-            before = self._written_ns.get(key)
-            if before is None or t - before >= (times_ns if key[0] == "times" else usual_ns):
+        for key, message in list(self._waiting.items()):
+            before_ns = self._written_ns.get(key)
+            spacing_ns = times_ns if key[0] == "times" else usual_ns
+            if before_ns is None or message.t_mono_ns - before_ns >= spacing_ns:
                 self._write(key)
 
         if len(self._written_ns) > _MOST_SERIES:  # of thousands of processes, most are long over
@@ -126,29 +129,29 @@ class InsideRecorder:
 
     def _forget(self, key: _Key) -> None:
         del self._written_ns[key]
-        self._written.pop(key, None)
         if key[0] == "times":
             self._times.pop(key[1:], None)
+        elif key[0] == "spent":
+            self._spent.pop(key[1], None)
 
     def _remark(self, kind: str, where: str, text: str, t_mono_ns: int) -> None:
         if len(self._remarks) < _MOST_REMARKS and (where, text) not in self._remarks:
             self._remarks.add((where, text))
             self._journal.event(kind, where, t_mono_ns=t_mono_ns, detail=text)
 
-    def _wait(self, kind: str, pid: int, name: str, t_mono_ns: int, row: Row) -> None:
-        self._waiting[kind, pid, name] = (t_mono_ns, row)
-
     def _write(self, key: _Key) -> None:
-        t_mono_ns, row = self._waiting.pop(key)
-        self._written_ns[key] = t_mono_ns
-        kind, pid, name = key
-        if kind == "count":
-            self._rows.count((pid, name, *row))
-        elif kind == "spent":
-            self._rows.activity((pid, name, *row))
-            self._written[key] = int(row[1] or 0)
-        elif kind == "times":
-            buckets = sorted(self._times[pid, name].items())
-            self._rows.times((pid, name, t_mono_ns, json.dumps(buckets)))
+        message = self._waiting.pop(key)
+        pid, t = message.pid, message.t_mono_ns
+        self._written_ns[key] = t
+        if isinstance(message, CountSaid):
+            self._rows.count((pid, message.unit, t, message.done, message.samples))
+        elif isinstance(message, SpentSaid):
+            # All of them, so that one without a row did not go on in between.
+            for name, spent_ns in message.spent:
+                self._rows.activity((pid, name, t, spent_ns))
+            self._spent[pid] = message.spent
+        elif isinstance(message, TimesSaid):
+            buckets = sorted(self._times[pid, message.unit].items())
+            self._rows.times((pid, message.unit, t, json.dumps(buckets)))
         else:
-            self._journal.step(pid, t_mono_ns, int(row[1] or 0))
+            self._journal.step(pid, t, message.steps)

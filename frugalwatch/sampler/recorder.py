@@ -111,7 +111,7 @@ class Recorder:
             elif isinstance(message, GoalSaid):
                 self._journal.goal(message.pid, message.t_mono_ns, message.name, message.total)
             elif isinstance(message, StepsSaid):
-                self._from_inside().steps(message.pid, message.t_mono_ns, message.steps)
+                self._from_inside().steps(message)
             else:
                 self._from_inside().take(message)
         if self._inside is not None:

@@ -22,8 +22,8 @@ from frugalwatch.report.devices import (
     read_rows,
     total,
 )
-from frugalwatch.report.phases import step_object
 from frugalwatch.report.run_object import carbon_and_cost, coverage_of
+from frugalwatch.report.units import step_object
 from frugalwatch.report.window import Span, window_energy
 from frugalwatch.screen.records import Document
 

@@ -9,6 +9,7 @@ from typing import Any
 from frugalwatch.carbon.grid import resolve_or_world
 from frugalwatch.carbon.live_value import LiveValue, live_factor
 from frugalwatch.config.settings import Settings
+from tests.frugalwatch.report.inside_kit import Inside
 from tests.frugalwatch.report.kit import CORE, DRAM, GPU, GPU_KEY, MODEL, PACKAGE, PSYS, Story
 
 _COMMAND = {"command": ("python", "train.py", "--epochs", "10")}
@@ -75,6 +76,41 @@ def steps(path: Path) -> dict[str, Any]:
     story.journal.metric(7, story.at(60), "loss", float("nan"))
     for second in (1, 31, 59):
         story.journal.step(7, story.at(second), second * 20)
+    return story.ends().settled(zone="FR")
+
+
+def inside(path: Path) -> dict[str, Any]:
+    """Two ranks in which the hook works: steps, batches, waiting; one of its parts failed."""
+    story = Story(path, start=_COMMAND)
+    story.reads(PACKAGE._replace(idle_w=20.0), 58, times=EVERY_SECOND)
+    story.reads(DRAM._replace(idle_w=3.0), 13, times=EVERY_SECOND)
+    story.reads(GPU, 225, times=EVERY_SECOND)
+    story.gpu_use(GPU_KEY, 0, 0, 0).gpu_use(GPU_KEY, 60, 55, 55)
+    for rank in range(2):
+        process = Inside(story, 100 + rank, rank=rank, world_size=2)
+        process.count("step", {4.2: 1, 30: 510, 59: 1090}).times("step", 59, {870: 1000, 900: 89})
+        process.count("batch", {4.1: 1, 30: 511, 59: 1091}, samples_each=32)
+        for second in range(4, 60):
+            process.spent(second, data_wait=0.4 * (second - 4), optimizer=0.1 * (second - 4))
+    story.journal.event("hook_problem", "transformers", t_mono_ns=story.at(2), detail="no Trainer")
+    story.journal.event("hook_note", t_mono_ns=story.at(2), detail="the model is compiled")
+    return story.ends(cpu_s=110, busy_s=112).settled(zone="FR")
+
+
+def inside_cloud(path: Path) -> dict[str, Any]:
+    """The hook on a machine without counters: CPU seconds are measured, joules modelled."""
+    story = Story(path, start=_COMMAND).reads(MODEL, 6.2, spread=(0.5, 2), times=EVERY_SECOND)
+    for second in range(61):
+        story.journal.usage(story.at(second), second * 1_300_000, second * 1_350_000)
+    process = Inside(story).count("step", {4.2: 1, 30: 510, 59: 1090})
+    process.spent(4, data_wait=0.0, optimizer=0.0).spent(59, data_wait=40.0, optimizer=0.001)
+    return story.ends(cpu_s=80, busy_s=82).settled(zone="DE")
+
+
+def inside_silent(path: Path) -> dict[str, Any]:
+    """A Python program in which no hook could work."""
+    story = Story(path, start={"command": ("python", "-I", "train.py")}).reads(PACKAGE, 58)
+    story.journal.event("no_hook", "-I", t_mono_ns=story.at(60), detail="python -I was used")
     return story.ends().settled(zone="FR")
 
 
@@ -148,6 +184,9 @@ STORIES: dict[str, Callable[[Path], dict[str, Any]]] = {
         noisy,
         noisy_cloud,
         steps,
+        inside,
+        inside_cloud,
+        inside_silent,
         compared,
         live_grid,
         embodied,

@@ -98,28 +98,3 @@ def test_phases_of_a_modelled_machine_are_estimates(story: Story) -> None:
         pytest.approx(75),
         pytest.approx(300),
     )
-
-
-def test_joules_per_step_are_those_between_the_first_and_the_last_report(story: Story) -> None:
-    story.reads(PACKAGE, lambda t: 10 * t + 90 * max(0, min(t, 50) - 10), times=EVERY_SECOND)
-    for second, steps in ((10, 0), (30, 100), (50, 200)):
-        story.journal.step(7, story.at(second), steps)
-    story.journal.step(8, story.at(20), 3)
-    found = story.ends().settled()["steps"]
-    assert (found["steps"], found["processes"]) == (200, 2)
-    assert found["steps_per_s"] == pytest.approx(5)
-    assert found["energy_per_step_j"] == pytest.approx(20)
-    assert found["estimated_per_step_j"] is None
-
-
-def test_a_single_report_of_steps_has_no_rate(story: Story) -> None:
-    story.reads(PACKAGE, 10)
-    story.journal.step(7, story.at(60), 12)
-    found = story.ends().settled()["steps"]
-    assert found["steps_per_s"] is None
-    assert found["energy_per_step_j"] == pytest.approx(50)
-
-
-def test_without_reports_there_are_no_steps(story: Story) -> None:
-    run = story.reads(PACKAGE, 10).ends().settled()
-    assert (run["steps"], run["phases"]) == (None, [])

@@ -23,6 +23,8 @@ _BOUNDED = (
     "estimated_job_share",
 )
 NUMBERS = {"number", "exit_code", "exit_signal", "depth", "count", "pid", "steps", "processes"}
+NUMBERS |= {"samples", "ranks", "durations", "rank", "local_rank", "world_size"}
+NUMBERS |= {"processes_count", "step", "batch"}  # the last two by the hook, under `counts`
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +35,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
 
 def table(title: str) -> dict[str, str]:
     """The rows of one section's table: key -> type and nulls, as the page says."""
-    section = PAGE.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0]
+    section = re.split(r"\n##+ ", re.split(rf"\n##+ {title}\n", PAGE, maxsplit=1)[1], maxsplit=1)[0]
     rows = {}
     for line in section.splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
@@ -68,6 +70,16 @@ SECTIONS = {
     "Devices": lambda run: run["devices"],
     "Phases": lambda run: run["phases"],
     "Steps": lambda run: [run["steps"]] if run["steps"] else [],
+    "Units": lambda run: run["units"],
+    "Costs": lambda run: [
+        cost for u in run["units"] for cost in (u["per_unit"], u["per_sample"]) if cost
+    ],
+    "Durations": lambda run: [u["durations"] for u in run["units"] if u["durations"]],
+    "Activities": lambda run: [run["activities"]] if run["activities"] else [],
+    "Parts": lambda run: run["activities"]["parts"] if run["activities"] else [],
+    "Inside": lambda run: [run["inside"]] if run["inside"] else [],
+    "Processes": lambda run: run["inside"]["processes"] if run["inside"] else [],
+    "Problems": lambda run: run["inside"]["problems"] if run["inside"] else [],
     "Metrics": lambda run: run["metrics"],
     "Events": lambda run: run["events"],
     "Comparison": lambda run: [run["comparison"]] if run["comparison"] else [],

@@ -99,12 +99,14 @@ def test_rows_lie_further_apart_the_longer_a_run_lasts_and_the_last_is_there(job
     assert len(rows) == pytest.approx(500 / (100_000 / 4096), abs=3)
 
 
-def test_an_activity_that_stands_still_needs_no_row(job: Job) -> None:
+def test_nothing_new_needs_no_row_and_one_activity_brings_the_others_along(job: Job) -> None:
+    """A row says of every activity how far it was: none may seem to have gone on in between."""
     job.tells(101, HELLO, ["spent", {"forward": 10, "data_wait": 5}])
     for second in range(102, 110):
-        job.tells(second, ["spent", {"forward": second, "data_wait": 5}])
-    rows = job.rows("SELECT activity, count(*) FROM activity GROUP BY activity")
-    assert rows == [("data_wait", 1), ("forward", 9)]
+        job.tells(second, ["spent", {"forward": 10, "data_wait": 5}])
+    job.tells(110, ["spent", {"forward": 12, "data_wait": 5}])
+    rows = job.rows("SELECT activity, spent_ns FROM activity ORDER BY activity, t_mono_ns")
+    assert rows == [("data_wait", 5), ("data_wait", 5), ("forward", 10), ("forward", 12)]
 
 
 def test_a_histogram_in_several_lines_is_one(job: Job) -> None:
