@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from frugalwatch.report import format as show
+from frugalwatch.report.ratio import change, change_with_bounds
 from frugalwatch.report.style import Style
 
 if TYPE_CHECKING:
@@ -66,12 +67,14 @@ def _table(document: Document, style: Style) -> str:
         name = _cut(row["name"], 21)
         saved = row["saved_per_run"]["value"] if row["saved_per_run"] else None
         lines.append(
-            f"{mark}{row['number']}  {name:<22}{_change(row['ratio']):<20}"
-            f"{_percent(row['wall_ratio']):<8}{row['quality']['finding']:<13}"
+            f"{mark}{row['number']}  {name:<22}{change_with_bounds(row['ratio']):<20}"
+            f"{change(row['wall_ratio']):<8}{row['quality']['finding']:<13}"
             f"{_saved(saved, document['unit'])}"
         )
         if row["versus_one_thread"] is not None:
-            lines.append(f"    {'  against one thread':<22}{_change(row['versus_one_thread'])}")
+            lines.append(
+                f"    {'  against one thread':<22}{change_with_bounds(row['versus_one_thread'])}"
+            )
     if any(row["technique"] == "combination" for row in rows):
         lines.append("  = several at once, measured and not added up")
     lines.append("")
@@ -111,7 +114,7 @@ def _rejected(document: Document, style: Style) -> str:
         said = row["verdict"] == "not confirmed" and not document["recommendations"]
         mark = "?" if row["verdict"] == "not confirmed" else "x"
         text = row["verdict"] if said else f"{row['verdict']}: {row['reason']}"
-        lines += _row(mark, row["name"], _change(row["ratio"]), text)
+        lines += _row(mark, row["name"], change_with_bounds(row["ratio"]), text)
     for row in document["not_tried"]:
         lines += _row("-", row["technique"], "", row["reason"])
     return "\n".join([style.bold(" Not recommended"), *lines]) if lines else ""
@@ -157,23 +160,6 @@ def _resolution(value: float) -> str:
     return f"±{value * 100:.1f} %" if value < 1 else "worse than ±100 %"
 
 
-def _change(ratio: Document | None) -> str:
-    """`-48 % (-50..-46)`."""
-    if ratio is None:
-        return ""
-    low, high = (_signed(ratio[key]) for key in ("low", "high"))
-    return f"{_signed(ratio['value'])} % ({low}..{high})"
-
-
-def _percent(ratio: Document | None) -> str:
-    return "" if ratio is None else f"{_signed(ratio['value'])} %"
-
-
-def _signed(ratio: float) -> str:
-    percent = round((ratio - 1) * 100)
-    return f"{percent:+d}" if percent else "0"
-
-
 def _saved(value: float | None, unit: str) -> str:
     if value is None:
         return ""
@@ -207,9 +193,9 @@ def verification_report(document: Document, style: Style) -> str:
         f"   {document['name']}",
         f"  {style.bold(words[document['verdict']])}",
         *_wrapped(document["reason"]),
-        f"  Promised   {unit} {_change(document['promised'])}",
-        f"  Measured   {unit} {_change(document['ratio']) or 'unknown'}"
-        f"   {document['rounds']} rounds, time {_percent(document['wall_ratio'])}",
+        f"  Promised   {unit} {change_with_bounds(document['promised'])}",
+        f"  Measured   {unit} {change_with_bounds(document['ratio']) or 'unknown'}"
+        f"   {document['rounds']} rounds, time {change(document['wall_ratio'])}",
     ]
     if document["resolution"] is not None:
         lines.append(f"  Resolution {_resolution(document['resolution'])}")
@@ -228,7 +214,9 @@ def advice_list(advices: Sequence[StoredAdvice]) -> str:
         if advice.recommendations:
             entries: Sequence[Any] = advice.result["recommendations"]  # type: ignore[assignment]
             unit = "energy" if advice.result["unit"] == "energy_j" else "CPU"
-            best = f"{_cut(entries[0]['name'], 20)}: {unit} {_change(entries[0]['ratio'])}"
+            best = (
+                f"{_cut(entries[0]['name'], 20)}: {unit} {change_with_bounds(entries[0]['ratio'])}"
+            )
         command = show.command_line(list(advice.command), 40)
         lines.append(f"{advice.name:<8}{advice.state:<13}{best:<46}{command}")
     return "\n".join(lines)
