@@ -13,7 +13,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from frugalwatch.report.format import significant
+from frugalwatch.report.format import duration, significant
 from frugalwatch.screen.palette import colours
 from frugalwatch.screen.records import DeviceNow, RunNow
 from frugalwatch.screen.stacking import (
@@ -24,6 +24,7 @@ from frugalwatch.screen.stacking import (
     edges,
     incomplete,
     stack,
+    whole_edges,
     with_letters,
 )
 from frugalwatch.screen.symbols import Symbols
@@ -78,19 +79,23 @@ class PowerChart(Widget):
         self._style = self.rich_style
         shown = [device for device in ordered(run.devices) if device.counted]
         cells, rows = width - _GUTTER, height - 2
-        length_s = window_s(run)
-        times = edges(run.end_ns, length_s * 1_000_000_000, cells, self._symbols)
+        if run.is_running:
+            length_ns = window_s(run) * 1_000_000_000
+            times = edges(run.end_ns, length_ns, cells, self._symbols)
+        else:
+            length_ns = max(1, run.end_ns - run.begin_ns)
+            times = whole_edges(run.begin_ns, length_ns, cells, self._symbols)
         bands = self._bands(run, shown, times)
         top_w = ceiling_w(bands)
         lines = stack(bands, rows, self._symbols, top_w) if bands else []
         lines = with_letters(lines, [band.letter for band in bands])
         palette = colours(shown)
-        strips = [self._title(run, shown, palette, length_s, width)]
+        strips = [self._title(run, shown, palette, length_ns // 1_000_000_000, width)]
         for row, line in enumerate(lines or [[Cell(" ")] * cells] * rows):
             label = _label(row, rows, top_w) if bands else ""
             strips.append(self._row(label, line, palette, width))
         marks = incomplete(bands, self._symbols) if bands else []
-        strips.append(self._axis(length_s, marks, width, running=run.is_running))
+        strips.append(self._axis(length_ns / 1e9, marks, width, running=run.is_running))
         return strips
 
     def _bands(self, run: RunNow, shown: list[DeviceNow], times: list[int]) -> list[Band]:
@@ -105,8 +110,8 @@ class PowerChart(Widget):
         self, run: RunNow, shown: list[DeviceNow], palette: list[str], length_s: int, width: int
     ) -> Strip:
         """What is drawn, and which letter and colour stand for which devices."""
-        when = "last" if run.is_running else "its last"
-        text = f" Power in W, {when} {_length(length_s)}"
+        when = f"last {_length(length_s)}" if run.is_running else "the whole run"
+        text = f" Power in W, {when}"
         legend: list[Segment] = []
         seen: set[str] = set()
         for device, colour in zip(shown, palette, strict=True):
@@ -130,23 +135,23 @@ class PowerChart(Widget):
             segments.append(Segment("".join(cell.character for cell in group), style))
         return _whole(segments, width, self._style)
 
-    def _axis(self, length_s: int, marks: list[bool], width: int, *, running: bool) -> Strip:
+    def _axis(self, length_s: float, marks: list[bool], width: int, *, running: bool) -> Strip:
         """The time axis. `?` is below what is not complete: a device gave no figure there."""
         cells = width - _GUTTER
         text = ["?" if marked else " " for marked in marks[:cells]]
         text += [" "] * (cells - len(text))
-        for place, label in (
-            (0, f"-{_length(length_s)}"),
-            (cells // 2, f"-{_length(length_s // 2)}"),
-            (cells - 3, "now" if running else "end"),
-        ):
+        half, last = f"-{_length(int(length_s) // 2)}", "now"
+        first = f"-{_length(int(length_s))}"
+        if not running:
+            first, half, last = "0", duration(length_s / 2), duration(length_s)
+        for place, label in ((0, first), (cells // 2, half), (cells - len(last), last)):
             text[place : place + len(label)] = label
         line = " " * _GUTTER + "".join(text)[:cells]
         return _whole([Segment(line, self._style)], width, self._style)
 
 
 def window_s(run: RunNow) -> int:
-    """How many seconds are shown: the shortest of the usual lengths that holds the run."""
+    """How many seconds of a run that goes on are shown: the shortest usual length that holds it."""
     lasted_s = (run.end_ns - run.begin_ns) / 1e9
     return next((length for length in _WINDOWS_S if lasted_s <= length), _WINDOWS_S[-1])
 

@@ -180,8 +180,13 @@ class ChosenRun:
         return (now - self._alive_ns) / 1e9
 
     def _trace(self, connection: sqlite3.Connection, stream: DeviceRow, record: RunRecord) -> Trace:
+        stream_id = stream.stream.stream_id
+        if record.ended_ns is not None:
+            return self._traces.whole_stream(
+                connection, stream_id, record.window, record.interval_ns
+            )
         return self._traces.follow_stream(
-            connection, stream.stream.stream_id, record.window.end, record.interval_ns
+            connection, stream_id, record.window.end, record.interval_ns
         )
 
     def _silent(self, stream: DeviceRow, trace: Trace, end_ns: int) -> str | None:

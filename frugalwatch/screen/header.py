@@ -12,7 +12,9 @@ from frugalwatch.report.format import command_line, duration
 from frugalwatch.screen.records import Look, RunNow
 from frugalwatch.screen.words import (
     Unit,
+    carbon_bounds,
     carbon_text,
+    cost_bounds,
     cost_text,
     coverage_text,
     energy_so_far,
@@ -25,6 +27,9 @@ from frugalwatch.screen.words import (
 
 if TYPE_CHECKING:
     from frugalwatch.screen.view import Surface
+
+
+_ANY = 10_000
 
 
 class Header(Static):
@@ -43,7 +48,7 @@ class Header(Static):
         run = look.run if look else None
         own = surface.heading(look, unit, width) if look else None
         if own is None:
-            own = ("", "") if run is None else (_figures(run, unit, width), _grounds(run, width))
+            own = ("", "") if run is None else _lines(run, unit, width)
         lines = (_title(run, width, clock), *own)
         if lines != self._text:
             self._text = lines
@@ -74,23 +79,35 @@ def _title(run: RunNow | None, width: int, clock: str) -> str:
     return line.ljust(width - len(clock)) + clock
 
 
-def _figures(run: RunNow, unit: Unit, width: int) -> str:
-    now = [f"{power_now(run)} now"] if run.is_running else []
-    whole = [*now, energy_so_far(run, unit), carbon_text(run), cost_text(run)]
-    if len(fitting(whole, 10_000)) <= width:
-        return fitting(whole, width)
-    return fitting(
-        [*now, energy_so_far(run, unit, bounds=False), carbon_text(run), cost_text(run)], width
-    )
+def _lines(run: RunNow, unit: Unit, width: int) -> tuple[str, str]:
+    """Power, energy, carbon, cost; and what they rest on. With as many bounds as fit."""
+    now = f"{power_now(run)} now" if run.is_running else ""
+    modelled = "~ modelled, not measured" if run.estimated is not None else ""
+    rest = [modelled, coverage_text(run), steps_text(run.steps)]
+    lines = ("", "")
+    for bounds in (3, 2, 1, 0):
+        power_energy = fitting([now, energy_so_far(run, unit, bounds=bounds > 0)], _ANY)
+        figures = [
+            power_energy,
+            _carbon(run, bounds=bounds > 1),
+            *([cost] if (cost := _cost(run, bounds=bounds > 2)) else []),
+        ]
+        count = len(figures)
+        while count > 1 and len(fitting(figures[:count], _ANY)) > width:
+            count -= 1
+        follow = [*figures[count:], grid_text(run)]
+        lines = (fitting(figures[:count], width), fitting([*follow, *rest], width))
+        needed = fitting([*follow, *rest[:2]] if bounds == 3 else follow, _ANY)
+        if len(power_energy) <= width and len(needed) <= width:
+            break
+    return lines
 
 
-def _grounds(run: RunNow, width: int) -> str:
-    return fitting(
-        [
-            grid_text(run),
-            coverage_text(run),
-            steps_text(run.steps),
-            "~ modelled, not measured" if run.estimated is not None else "",
-        ],
-        width,
-    )
+def _carbon(run: RunNow, *, bounds: bool) -> str:
+    around = carbon_bounds(run) if bounds else ""
+    return f"{carbon_text(run)} ({around})" if around else carbon_text(run)
+
+
+def _cost(run: RunNow, *, bounds: bool) -> str:
+    around = cost_bounds(run) if bounds else ""
+    return f"{cost_text(run)} ({around})" if around else cost_text(run)

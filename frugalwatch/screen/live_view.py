@@ -14,6 +14,7 @@ from frugalwatch.screen.empty import no_run_lines
 from frugalwatch.screen.export_rows import device_rows
 from frugalwatch.screen.facts import Facts
 from frugalwatch.screen.jobs_table import JobsTable
+from frugalwatch.screen.progress import Progress
 from frugalwatch.screen.records import Look, RunNow
 from frugalwatch.screen.view import Export, View
 from frugalwatch.screen.words import Unit
@@ -54,7 +55,8 @@ class LiveView(View):
         with Horizontal(id="upper"):
             yield PowerChart(self.host.symbols)
             yield Facts()
-        yield DeviceTable()
+        yield Progress(self.host.symbols)
+        yield DeviceTable(self.host.symbols)
         yield JobsTable(id="recent")
 
     def show_look(self, look: Look, unit: Unit) -> None:
@@ -62,6 +64,7 @@ class LiveView(View):
         run = self._run = look.run
         self.query_one(PowerChart).show_run(run)
         self.query_one(Facts).show_run(run, unit)
+        self.query_one(Progress).show_run(run, unit)
         most = _DEVICES_TALL if self.app.size.height >= _TALL else _DEVICES_SHORT
         self.query_one(DeviceTable).show_run(run, unit, most)
         self.query_one(JobsTable).show_runs(look.runs, unit, run.row.number if run else None)

@@ -65,6 +65,13 @@ def edges(end_ns: int, length_ns: int, cells: int, symbols: Symbols) -> list[int
     return [step * (last - cells * per_cell + place) for place in range(cells * per_cell + 1)]
 
 
+def whole_edges(begin_ns: int, length_ns: int, cells: int, symbols: Symbols) -> list[int]:
+    """The edges of all columns of dots where so many cells show just this stretch of time."""
+    count = cells * columns_of(symbols)
+    step = max(1, -(-length_ns // count))
+    return [begin_ns + step * place for place in range(count + 1)]
+
+
 class Columns:
     """One device's mean power by column; a column that is over is worked out once."""
 

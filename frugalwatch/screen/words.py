@@ -125,6 +125,15 @@ def cost_text(run: RunNow) -> str:
     return text if run.estimated is None else about(text)
 
 
+def cost_bounds(run: RunNow) -> str:
+    """`0.015 to 0.031 EUR`; empty without a price."""
+    cost = run.carbon.get("cost")
+    if not cost or cost.get("low") is None or cost.get("high") is None:
+        return ""
+    low, high = (money(cost[key], cost["currency"]) for key in ("low", "high"))
+    return "" if low == high else f"{low.rpartition(' ')[0]} to {high}"
+
+
 def grid_text(run: RunNow) -> str:
     """`381 g/kWh, DE 2024 average`, and that nobody chose it where that is so."""
     grid = run.carbon.get("carbon")
