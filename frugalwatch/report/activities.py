@@ -24,6 +24,8 @@ _MOST_INTERVALS = 1_000
 _FEWEST_INTERVALS = 100
 _MOST_LOOKS = 20_000
 _MOST_PROCESSES = 64
+# A model has no sensor: it goes by CPU time, which the kernel counts in ticks of 10 ms.
+_MODELS_TICK_NS = 10_000_000
 _SENSORS = ("measured", "derived")
 
 _SPENT_AT = """
@@ -80,7 +82,7 @@ def activities_object(
             parts[name].lasted_ns += part * (edges[place + 1] - edges[place])
     for device in split:
         _give_out(connection, device, edges, shares, parts)
-    needed_ns = _TICKS_NEEDED * max((d.row.tick_ns for d in split), default=0)
+    needed_ns = _TICKS_NEEDED * max((_tick_ns(d) for d in split), default=0)
     told = sorted(parts.keys() - {OTHER}, key=lambda name: -parts[name].lasted_ns)
     return {
         "processes": len(doing),
@@ -114,6 +116,10 @@ def _figures(
 
 def _has_gpu(device: DeviceResult) -> bool:
     return device.row.domain == "gpu" or "gpu" in device.row.encloses
+
+
+def _tick_ns(device: DeviceResult) -> int:
+    return max(device.row.tick_ns, _MODELS_TICK_NS if _side(device) else 0)
 
 
 def _side(device: DeviceResult) -> int:

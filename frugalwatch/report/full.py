@@ -15,16 +15,17 @@ from frugalwatch.report.format import (
     percent,
     significant,
 )
+from frugalwatch.report.inside_text import headed
 from frugalwatch.report.rows import WIDTH
 from frugalwatch.report.style import Style
 from frugalwatch.report.summary import block_summary
+from frugalwatch.report.tables import table
 
 # Any: the run object is JSON, described in docs/reference/run-object.md.
 Document: TypeAlias = Mapping[str, Any]
 
 _MOST_ROWS = 30
 _KEY = 24
-_CELL = 28
 _ESTIMATED = ("estimated_j", "estimated_low_j", "estimated_high_j")
 
 
@@ -35,6 +36,7 @@ def full_text(run: Document, style: Style) -> str:
         _section("Devices", _devices(run), style),
         _section("Whose energy is it", _attribution(run), style),
         _section("Phases", _phases(run), style),
+        *(_section(title, lines, style) for title, lines in headed(run)),
         _section("Metrics", _metrics(run), style),
         _section("Events", _events(run), style),
         _section("Carbon", _carbon(run), style),
@@ -67,25 +69,6 @@ def _wrapped(line: str) -> list[str]:
     )
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[int]) -> list[str]:
-    if not rows:
-        return []
-    rows = [[_cut(cell) for cell in row] for row in rows]
-    widths = [max(len(r[i]) for r in [head, *rows]) for i in range(len(head))]
-    return [
-        "  ".join(
-            cell.rjust(widths[i]) if i in right else cell.ljust(widths[i])
-            for i, cell in enumerate(row)
-        )
-        for row in [head, *rows]
-    ]
-
-
-def _cut(text: str) -> str:
-    """A table's cell in at most 28 columns; the JSON has all of it."""
-    return text if len(text) <= _CELL else f"{text[: _CELL - 2]}.."
-
-
 def _devices(run: Document) -> list[str]:
     rows = []
     notes = []
@@ -97,7 +80,7 @@ def _devices(run: Document) -> list[str]:
         rows.append([key, figure, bounds, device["origin"], "yes" if device["counted"] else "no"])
         notes.append(f"{key}: {'; '.join(_remarks(device))}")
     head = ["device", "energy", "bounds", "origin", "in sum"]
-    return [*_table(head, rows, frozenset({1})), *([""] if notes else []), *notes]
+    return [*table(head, rows, frozenset({1})), *([""] if notes else []), *notes]
 
 
 def _figure(found: Mapping[str, Any], value: str, low: str, high: str) -> tuple[str, str]:
@@ -175,10 +158,10 @@ def _phases(run: Document) -> list[str]:
         if phase["count"] > 1:
             name += f" (x{phase['count']})"
         rows.append([name, duration(phase["duration_s"]), *_phase_energy(phase)])
-    table = _table(["phase", "time", "energy", "bounds"], rows, frozenset({1, 2}))
-    if table:
-        table.append("Energy by phase is the device's, attributed by time; - is too short to tell.")
-    return table
+    lines = table(["phase", "time", "energy", "bounds"], rows, frozenset({1, 2}))
+    if lines:
+        lines.append("Energy by phase is the device's, attributed by time; - is too short to tell.")
+    return lines
 
 
 def _phase_energy(phase: Mapping[str, Any]) -> list[str]:
@@ -190,7 +173,7 @@ def _phase_energy(phase: Mapping[str, Any]) -> list[str]:
 
 def _metrics(run: Document) -> list[str]:
     rows = [[m["name"], _number(m["value"]), duration(m["t_s"])] for m in run["metrics"]]
-    return _table(["metric", "value", "at"], rows, frozenset({1, 2}))
+    return table(["metric", "value", "at"], rows, frozenset({1, 2}))
 
 
 def _number(value: float | None) -> str:
@@ -200,6 +183,8 @@ def _number(value: float | None) -> str:
 def _events(run: Document) -> list[str]:
     lines = []
     for event in run["events"]:
+        if event["kind"] in ("no_hook", "hook_problem", "hook_note"):
+            continue  # said under "Inside the program"
         since = "" if event["since_s"] is None else f"{max(0.0, event['since_s']):.1f} to "
         cause = f" ({event['cause']})" if event["cause"] else ""
         lost = ", energy missing" if event["energy_missing"] else ""

@@ -19,6 +19,7 @@ from frugalwatch.report.format import (
     percent,
     significant,
 )
+from frugalwatch.report.inside_text import leading_pairs, leading_row
 from frugalwatch.report.rows import WIDTH, row, wrapped
 from frugalwatch.report.style import Style
 
@@ -56,6 +57,7 @@ def line_summary(run: Document) -> str:
         "co2e_origin": run["co2e_origin"] or "-",
         "zone": run["carbon"]["zone"] + ("(assumed)" if run["carbon"]["assumed"] else ""),
         "covered": "-" if run["coverage"] is None else f"{run['coverage']:.3f}",
+        **leading_pairs(run),
     }
     words = " ".join(f"{key}={'-' if value is None else value}" for key, value in pairs.items())
     return f"frugalwatch: {words}"
@@ -86,7 +88,7 @@ def block_summary(run: Document, style: Style, *, next_step: bool = True) -> str
         )
     if run["energy_j"] is None and run["estimated_j"] is not None:
         lines += wrapped("Not counted", _not_counted(run))
-    lines += _steps(run)
+    lines += leading_row(run)
     lines += _comparison(run)
     lines += _warnings(run)
     if _has_estimates(run):
@@ -159,20 +161,6 @@ def _embodied(found: Mapping[str, Any]) -> list[str]:
         row("Hardware", f"{about(grams(value))} CO2e", f"{bounds}, not in the line above:"),
         *wrapped("", f"making {found['hardware']}{part}, spread over its life"),
     ]
-
-
-def _steps(run: Document) -> list[str]:
-    steps = run["steps"]
-    if not steps:
-        return []
-    text = f"{steps['steps']}"
-    if steps["steps_per_s"]:
-        text += f", {significant(steps['steps_per_s'], 3)} a second"
-    for key, mark in (("energy_per_step_j", ""), ("estimated_per_step_j", "~")):
-        if steps[key] is not None:
-            text += f", {mark}{significant(steps[key], 2)} J each"
-            break
-    return [row("Steps", text)]
 
 
 def _comparison(run: Document) -> list[str]:

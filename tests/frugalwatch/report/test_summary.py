@@ -20,6 +20,8 @@ from tests.frugalwatch.report.stories import STORIES
 
 GOLDEN = Path(__file__).with_name("golden")
 PLAIN = Style(on=False)
+SHOWN = ("measured", "lost_gpu", "steps", "cloud", "nothing")
+SHOWN += ("inside", "inside_cloud", "inside_silent")
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +46,7 @@ def test_the_block_and_the_line_read_as_accepted(
     assert text == accepted(name, text)
 
 
-@pytest.mark.parametrize("name", ["measured", "lost_gpu", "steps", "cloud", "nothing"])
+@pytest.mark.parametrize("name", SHOWN)
 def test_show_reads_as_accepted(name: str, runs: dict[str, dict[str, Any]]) -> None:
     text = full_text(runs[name], PLAIN)
     assert text == accepted(f"show_{name}", text)
@@ -64,7 +66,7 @@ def test_every_screen_fits_eighty_columns_in_plain_ascii(
 def test_no_golden_file_is_left_over(name: str) -> None:
     known = {
         *STORIES,
-        *(f"show_{n}" for n in ("measured", "lost_gpu", "steps", "cloud", "nothing")),
+        *(f"show_{n}" for n in SHOWN),
     }
     assert {path.stem for path in GOLDEN.glob("*.txt")} == known
 
