@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from collectors.base import Boundary, Condition, Device, Domain, Observation, Probe
 from collectors.channel import CounterChannel, PowerChannel
@@ -27,8 +27,7 @@ _RAIL_INPUTS = ("VDD_IN", "POM_5V_IN")  # the rail that feeds all others of a Je
 _EVERYTHING: tuple[Domain, ...] = ("cpu", "gpu", "ram", "other")
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(NamedTuple):
     """Where a chip's figures belong."""
 
     domain: Domain
@@ -50,8 +49,7 @@ _PLACES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(NamedTuple):
     """A sensor in a chip's folder: the kind of figure, its number, its label."""
 
     kind: str  # energy, power or rail (volts times amperes)

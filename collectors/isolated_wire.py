@@ -9,8 +9,7 @@ from __future__ import annotations
 import marshal
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from collectors.base import Condition, Device, Gap, Observation, Probe, ProcessUtilization, Reading
 from collectors.disagreement import Disagreement
@@ -20,15 +19,13 @@ _OBSERVATIONS = (Reading, Gap, ProcessUtilization, Condition)
 _Row: TypeAlias = tuple[Any, ...]  # the fields of a record in order, or a kind and its fields
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """What the reader's first look found."""
 
     probe: Probe
 
 
-@dataclass(frozen=True, slots=True)
-class Looked:
+class Looked(NamedTuple):
     """The answer to one request. `state` is for `resume()`; None if the collector keeps none."""
 
     observations: list[Observation]
@@ -36,8 +33,7 @@ class Looked:
     disagreements: list[Disagreement]
 
 
-@dataclass(frozen=True, slots=True)
-class Crashed:
+class Crashed(NamedTuple):
     """The collector raised, which it never should. The reader ends after this message."""
 
     traceback: str

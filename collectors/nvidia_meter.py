@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from collectors.base import Gap, Observation, Reading
 from collectors.disagreement import CrossCheck, Disagreement
@@ -20,8 +19,7 @@ _WATCH_EVERY_NS: Final = _NS // 10
 _UNKNOWN_POWER_W: Final = 300.0  # for the bound of one tick where the card tells no power at all
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(NamedTuple):
     """What one look gave: a reading unless the counter was reset, and the gaps before it."""
 
     observations: list[Observation]

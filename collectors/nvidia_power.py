@@ -10,8 +10,7 @@ POWER_INSTANT answers it is used.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 _AVERAGING_SINCE_DRIVER: Final = 530
 _GA100_DEVICE_IDS: Final = range(0x2080, 0x2100)  # A100, A30, A800, CMP 170HX
@@ -22,8 +21,7 @@ _CHANGES_WANTED: Final = 12
 _CPU_SHARE: Final = 0.01  # of a core, at most, spent on background polling
 
 
-@dataclass(frozen=True, slots=True)
-class Character:
+class Character(NamedTuple):
     """A reading is the mean over `window_s` and is renewed every `tick_s` (table 2 ibidem)."""
 
     window_s: float
@@ -36,8 +34,7 @@ _DATA_CENTRE: Final = Character(window_s=0.025, tick_s=0.1)  # GA100, Hopper and
 _OTHER: Final = Character(window_s=0.1, tick_s=0.1)  # Turing, GeForce Ampere
 
 
-@dataclass(frozen=True, slots=True)
-class PowerSensor:
+class PowerSensor(NamedTuple):
     """A card's power reading: which call gives it and what it means."""
 
     # The pynvml module (untyped) or a stand-in, and its opaque handle.

@@ -25,41 +25,35 @@ ALLOWED_VARIABLES = frozenset(
     """.split()
 )
 
-_SECRET_NAME = re.compile(
-    r"(pass(word|wd|phrase)?|secret|token|api[-_]?key|access[-_]?key|private[-_]?key|credential"
+# Patterns are compiled when they are needed: all of them take 5 ms, which every run would pay.
+_SECRET_NAME = (
+    r"(?i)(pass(word|wd|phrase)?|secret|token|api[-_]?key|access[-_]?key|private[-_]?key|credential"
     r"|auth(orization)?|bearer|cookie|session[-_]?id|signature|\bpwd|(?<=[a-z0-9][-_])pwd"
-    r"|passcode|\bcreds?\b|(?-i:(?<=[A-Z0-9])_KEY$))",
-    re.IGNORECASE,
+    r"|passcode|\bcreds?\b|(?-i:(?<=[A-Z0-9])_KEY$))"
 )
 # An assignment, a header or an option in the middle of a longer text, as in `sh -c "TOKEN=x run"`.
 # Possessive quantifiers (`++`) keep these patterns linear: an argument may be 128 KiB long.
 # A name may be quoted, as in JSON, and the quotes escaped, as in a shell's double quotes.
-_NAME_INSIDE = re.compile(
-    r"(?<![\w.-])(?P<name>[\w.-]++)(?P<between>(?:\\*+[\"'])?\s*+[=:]\s*+\\*+|\s++(?!-))"
-)
-_VALUE_INSIDE = re.compile(
-    r"(?:(?:bearer|basic|token)\s++)?(?P<value>\"[^\"]*+\"|'[^']*+'|[^\s;,&|\"']++)", re.IGNORECASE
-)
+_NAME_INSIDE = r"(?<![\w.-])(?P<name>[\w.-]++)(?P<between>(?:\\*+[\"'])?\s*+[=:]\s*+\\*+|\s++(?!-))"
+_VALUE_INSIDE = r"(?i)(?:(?:bearer|basic|token)\s++)?(?P<value>\"[^\"]*+\"|'[^']*+'|[^\s;,&|\"']++)"
 # Tokens that say by their prefix what they are, and JSON web tokens.
-_SECRET_VALUE = re.compile(
+_SECRET_VALUE = (
     r"(hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}"
     r"|glpat-[\w-]{16,}|xox[abprs]-[\w-]{10,}|AKIA[0-9A-Z]{16}|AIza[\w-]{30,}|wandb_v1_\w{16,}"
     r"|(?<![\w-])eyJ[\w-]{10,}+\.[\w-]{10,}+\.[\w-]+)"
 )
-_URL_PASSWORD = re.compile(
-    r"((?<![\w+.-])[a-z][a-z0-9+.-]*+://[^/\s:@]*+:)[^@\s/]++@", re.IGNORECASE
-)
+_SHORTEST_TOKEN = 15  # xoxa- and ten more
+_URL_PASSWORD = r"(?i)((?<![\w+.-])[a-z][a-z0-9+.-]*+://[^/\s:@]*+:)[^@\s/]++@"
 # A token in the place of the user, as code hosts take it. `git` and the like are shorter.
-_URL_TOKEN = re.compile(r"((?<![\w+.-])[a-z][a-z0-9+.-]*+://)[^/\s:@]{16,}@", re.IGNORECASE)
+_URL_TOKEN = r"(?i)((?<![\w+.-])[a-z][a-z0-9+.-]*+://)[^/\s:@]{16,}@"
 # curl's `-u user:password`; `docker -u 1000:1000` is none.
 _USER_OPTIONS = frozenset({"-u", "--user", "--proxy-user"})
-_USER_PASSWORD = re.compile(r"([^:/\s]+:)(?!\d+$)[^/].*", re.DOTALL)
-_ASSIGNMENT = re.compile(r"^(-{0,2}[\w.-]+)([=:])(.*)$", re.DOTALL)
+_USER_PASSWORD = r"(?s)([^:/\s]+:)(?!\d+$)[^/].*"
+_ASSIGNMENT = r"(?s)^(-{0,2}[\w.-]+)([=:])(.*)$"
 # An option like `--tokenizer bert` or `--max-tokens 128` names no secret.
-_NOT_SECRET = re.compile(
-    r"(tokeni[sz]|tokens\b|max[-_]?token|num[-_]?token|token[-_]?(count|len|limit|type)|author\b"
-    r"|passes|by[-_]?pass|pass[-_]?through)",
-    re.IGNORECASE,
+_NOT_SECRET = (
+    r"(?i)(tokeni[sz]|tokens\b|max[-_]?token|num[-_]?token|token[-_]?(count|len|limit|type)|author\b"
+    r"|passes|by[-_]?pass|pass[-_]?through)"
 )
 
 
@@ -75,11 +69,11 @@ def mask_arguments(argv: Sequence[str]) -> list[str]:
             value_is_secret = False
             continue
         value_is_secret = False
-        login = _USER_PASSWORD.fullmatch(argument) if option in _USER_OPTIONS else None
+        login = re.fullmatch(_USER_PASSWORD, argument) if option in _USER_OPTIONS else None
         if login:
             masked.append(f"{login[1]}{MASK}")
             continue
-        assignment = _ASSIGNMENT.match(argument)
+        assignment = re.match(_ASSIGNMENT, argument)
         if assignment and "://" not in assignment[0] and _names_secret(assignment[1]):
             masked.append(f"{assignment[1]}{assignment[2]}{MASK}")
             continue
@@ -101,24 +95,30 @@ def storable_environment(
 
 
 def _names_secret(name: str) -> bool:
-    return bool(_SECRET_NAME.search(name)) and not _NOT_SECRET.search(name)
+    return bool(re.search(_SECRET_NAME, name)) and not re.search(_NOT_SECRET, name)
 
 
 def _mask_inside(text: str) -> str:
-    text = _mask_assignments(text)
-    text = _URL_TOKEN.sub(rf"\1{MASK}@", _SECRET_VALUE.sub(MASK, text))
-    return _URL_PASSWORD.sub(rf"\1{MASK}@", text)
+    if "=" in text or ":" in text or text.split(None, 1) != [text]:
+        text = _mask_assignments(text)
+    if len(text) >= _SHORTEST_TOKEN:
+        text = re.sub(_SECRET_VALUE, MASK, text)
+    if "://" in text:
+        text = re.sub(_URL_TOKEN, rf"\1{MASK}@", text)
+        text = re.sub(_URL_PASSWORD, rf"\1{MASK}@", text)
+    return text
 
 
 def _mask_assignments(text: str) -> str:
     parts: list[str] = []
     done = 0
-    for found in _NAME_INSIDE.finditer(text):
+    value_inside = re.compile(_VALUE_INSIDE)
+    for found in re.finditer(_NAME_INSIDE, text):
         # `--password x` is an option and its value; "a token of" are words.
         assigns = found["between"].strip() or found["name"].startswith("-")
         if found.start() < done or not assigns or not _names_secret(found["name"]):
             continue
-        value = _VALUE_INSIDE.match(text, found.end())
+        value = value_inside.match(text, found.end())
         if value is not None:
             parts += [text[done : value.start("value")], MASK]
             done = value.end()
