@@ -21,6 +21,13 @@ _OPTIONS = (
         metavar="REGEX",
         help="Record a number that the job prints: 'accuracy[=: ]+([0-9.]+)' (repeatable).",
     ),
+    click.option(
+        "--profile",
+        "profile_hz",
+        type=float,
+        metavar="[HZ]",
+        help="Find which lines of a Python job use its energy, by HZ (100) samples a second.",
+    ),
 )
 
 
@@ -40,6 +47,11 @@ def take_hook_options(given: dict[str, object]) -> dict[str, object]:
     patterns = given.pop("metric", ())
     if patterns:
         asked["metric"] = _checked_patterns(patterns)
+    profile_hz = given.pop("profile_hz", None)
+    if isinstance(profile_hz, float):
+        from frugalwatch.commands.profile_option import ask_for_profile
+
+        asked["profile"] = ask_for_profile(profile_hz)
     return asked
 
 

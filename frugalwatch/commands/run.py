@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from frugalwatch.commands.hook_options import hook_options, take_hook_options
+from frugalwatch.commands.profile_option import TakesProfile
 from frugalwatch.config.load import load
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ ADVICE_VARIABLE = "FRUGALWATCH_ADVICE"
 
 
 @click.command(
-    context_settings={"allow_interspersed_args": False, "help_option_names": ["-h", "--help"]}
+    cls=TakesProfile,
+    context_settings={"allow_interspersed_args": False, "help_option_names": ["-h", "--help"]},
 )
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.option("--interval", "interval_s", type=float, help="Seconds between two looks (1).")

@@ -96,7 +96,7 @@ def supervise(request: Request) -> Outcome:
     link = SamplerLink(plan)
     attempt("sampler", lambda: link.prepare(inherited), None)
     zeros, busy_us = _look(plan, attempt)
-    job = _start(plan, link, signals)
+    job = _start(plan, link, signals, request.hook)
     if isinstance(job, ExecFailure):
         link.abandon()
         plan.clean_up()
@@ -152,12 +152,14 @@ def _look(plan: Plan, attempt: _Attempts) -> tuple[Zeros, int | None]:
     return zeros, attempt("machine's CPU time", lambda: machine_busy_us(plan.host), None)
 
 
-def _start(plan: Plan, link: SamplerLink, signals: CallersSignals) -> StartedJob | ExecFailure:
+def _start(
+    plan: Plan, link: SamplerLink, signals: CallersSignals, hook: Mapping[str, object]
+) -> StartedJob | ExecFailure:
     stopped = signal.sigtimedwait(ENDING, 0)
     if stopped is not None:  # somebody wants an end, and the job has not begun
         return ExecFailure(128 + stopped.si_signo, "stopped before the job was started")
     environment = job_environment(
-        plan.environment, plan.run_key, plan.api_pipe.path if plan.api_pipe else None
+        plan.environment, plan.run_key, plan.api_pipe.path if plan.api_pipe else None, hook
     )
 
     def start() -> StartedJob | ExecFailure:

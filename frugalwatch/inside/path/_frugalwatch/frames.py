@@ -6,7 +6,9 @@ few look-ups however deep it is, and a file holds each stack once.
 
 from __future__ import annotations
 
-from types import CodeType, FrameType
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import CodeType, FrameType
 
 # A program that makes code all the time (a template engine, `exec` in a loop) ends here: stacks
 # beyond it are cut at the deepest frame that is known.

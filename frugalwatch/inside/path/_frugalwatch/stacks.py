@@ -18,13 +18,16 @@ import os
 import sys
 import time
 from _thread import allocate_lock, get_ident, get_native_id, start_new_thread
-from collections.abc import Callable
 
 from .accounts import Accounts, Cell
 from .frames import Frames
 from .line import Line
 from .profile_file import FORMAT, ProfileFile
 from .thread_clocks import read_ns, thread_clock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _DEFAULT_HZ = 100.0
 _FIRST_SLICE_NS = 250_000_000
@@ -121,6 +124,7 @@ class StackSampler:
         self._slices = 0
         self._samples = 0
         self._squares = 0
+        self._working_ns = 0
         self._accounted = now
         self._process_ns = 0
         self._own_ns = 0
@@ -200,7 +204,9 @@ class StackSampler:
         self._own_ns = own_ns
         self._accounted = until
         self._samples += 1
-        self._squares += wall_ns * wall_ns
+        if busy_ns:
+            self._working_ns += wall_ns
+            self._squares += wall_ns * wall_ns
         if unclear:
             self._look_again(unclear, wall_ns)
 
@@ -292,6 +298,7 @@ class StackSampler:
         length = max(1, now - self._slice_began)
         facts = {
             "samples": self._samples,
+            "working_ns": self._working_ns,
             "squares": round(self._squares / 1e6),
             "period_ns": self._period_ns,
         }
@@ -307,7 +314,7 @@ class StackSampler:
             self._line.problem("profile", error)
         own = closed.get(self._frames.label(PROFILER))
         self._adapt(own.cpu_ns / length if own else 0.0)
-        self._samples = self._squares = 0
+        self._samples = self._squares = self._working_ns = 0
         self._slice_began = now
         self._slices += 1
         self._slice_ns = max(_SLICE_NS, self._slice_ns)
@@ -383,12 +390,17 @@ def process_sampler() -> StackSampler | None:
 
 
 def start(options: dict[str, object], line: Line) -> None:
-    """Begin to sample. `options`: `folder`, an existing folder of this user, and `hz`."""
+    """Begin to sample. `options`: `hz`, and `folder`, this user's, for one folder for each run."""
     import atexit
 
     folder, hz = options.get("folder"), options.get("hz", _DEFAULT_HZ)
     if not isinstance(folder, str) or not isinstance(hz, (int, float)) or not 1 <= hz <= 1000:
         raise ValueError("profile needs a folder and a rate of 1 to 1000 Hz")
+    folder = os.path.join(folder, os.environ["FRUGALWATCH_RUN_KEY"])
+    try:
+        os.mkdir(folder, 0o700)
+    except FileExistsError:  # another process of the job was first
+        pass
     sampler = StackSampler(hz, folder, line)
     _samplers.append(sampler)
     atexit.register(sampler.stop)
