@@ -69,6 +69,12 @@ class Registry:
             self._waiting = True
             when_imported("torch", self._torch_is_here)
 
+    def silence(self) -> None:
+        """Listen to nothing from now on, in a copy of the process that is not the job's."""
+        self._listeners, self._around = [], []
+        if self._calls is not None:
+            self._calls.set((), ())
+
     def _torch_is_here(self, torch: Any) -> None:
         self._calls = Calls(torch, self.tell_problem)
         os.register_at_fork(after_in_child=self._calls.restart)

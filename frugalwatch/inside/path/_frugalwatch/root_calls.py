@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import itertools
+import sys
 import time
 import weakref
 
@@ -127,9 +128,8 @@ class Calls:
         for name in ("__name__", "__qualname__", "__doc__", "__module__"):
             setattr(call, name, getattr(original, name, None))
         self._replacement = call
-        keep_from_compiler(self._torch, call)
-        for function in vars(type(self)).values():
-            keep_from_compiler(self._torch, function)
+        skip_in_compiler(self._torch, call)
+        keep_from_compiler(self._torch, __name__)
         module_class.__call__ = call
 
     def _remove(self) -> None:
@@ -217,7 +217,20 @@ class Calls:
                 self._tell_problem("calls", f"{name}: {type(error).__name__}: {error}{gone}")
 
 
-def keep_from_compiler(torch: Any, function: Any) -> None:
+def keep_from_compiler(torch: Any, *modules: str) -> None:
+    """Have torch.compile leave the functions of these modules of ours alone.
+
+    Where a program's frame is compiled in parts, the calls between the parts are looked at too.
+    """
+    for name in modules:
+        for found in vars(sys.modules[name]).values():
+            members = vars(found).values() if isinstance(found, type) else ()
+            for each in (found, *members):
+                if getattr(each, "__module__", None) == name:
+                    skip_in_compiler(torch, each)
+
+
+def skip_in_compiler(torch: Any, function: Any) -> None:
     """Have torch.compile leave this function of ours alone where it is a frame of its own."""
     code = getattr(function, "__code__", None)
     skip = getattr(getattr(torch._C._dynamo, "eval_frame", None), "skip_code", None)
