@@ -7,17 +7,21 @@ so what a demo shows is what the product does.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Literal, Protocol
 
-from collectors.base import Device, Domain, Gap, GapCause, Observation, Probe, Reading
+from collectors.base import Condition, Device, Domain, Gap, GapCause, Observation, Probe, Reading
 from collectors.counter import Unwrapper
 from collectors.host import Host
 from collectors.integrate import PowerIntegrator
 
 _NS = 1_000_000_000
 _PLAUSIBLE_W = 2000.0
+_COOL_C = 32.0  # of a scripted device without load
+_WARMING_S = 40.0  # it shows the mean power of so many seconds
 
 
 class Trace(Protocol):
@@ -89,12 +93,40 @@ class Ramp:
 
 
 @dataclass(frozen=True, slots=True)
+class Levels:
+    """One power after the other, each for some seconds: (seconds, watts). The last one stays."""
+
+    levels: tuple[tuple[float, float], ...]
+    _ends_s: tuple[float, ...] = field(init=False, repr=False)
+    _sums_j: tuple[float, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        ends = tuple(accumulate(seconds for seconds, _ in self.levels))
+        sums = tuple(accumulate(seconds * watts for seconds, watts in self.levels))
+        object.__setattr__(self, "_ends_s", ends)
+        object.__setattr__(self, "_sums_j", sums)
+
+    def power_w(self, t_s: float) -> float:
+        return self.levels[self._place(t_s)][1]
+
+    def energy_j(self, t_s: float) -> float:
+        place = self._place(t_s)
+        before_s = self._ends_s[place - 1] if place else 0.0
+        before_j = self._sums_j[place - 1] if place else 0.0
+        return before_j + (t_s - before_s) * self.levels[place][1]
+
+    def _place(self, t_s: float) -> int:
+        return min(bisect_right(self._ends_s, t_s), len(self.levels) - 1)
+
+
+@dataclass(frozen=True, slots=True)
 class FakeDevice:
     """One scripted device.
 
     kind: `counter` shows cumulative energy (wrapping at `range_j` if given), `power` shows watts.
     failures: (from_s, to_s, cause) spans in which every look fails.
     lost_after_s: from here on the device is gone for good (`lost`).
+    warms_c_per_w, clock_hz: what it tells of its condition, None: nothing.
     """
 
     name: str
@@ -104,6 +136,8 @@ class FakeDevice:
     range_j: float | None = None
     failures: tuple[tuple[float, float, GapCause], ...] = ()
     lost_after_s: float | None = None
+    warms_c_per_w: float | None = None
+    clock_hz: float | None = None
 
     @property
     def key(self) -> str:
@@ -170,6 +204,19 @@ class FakeCollector:
                 self._last_good_ns[key] = t_ns
         return found
 
+    def conditions(self) -> list[Condition]:
+        """What the scripted devices are like now: warmer after much power, slower without any."""
+        if self._start_ns is None:
+            return []
+        t_ns = self._host.clock_ns()
+        t_s = (t_ns - self._start_ns) / _NS
+        seen = (
+            _condition(script, t_ns, t_s)
+            for script in self._scripts.values()
+            if _failure(script, t_s) is None
+        )
+        return [one for one in seen if one.known]
+
     def close(self) -> None:
         """Nothing to give back."""
 
@@ -225,3 +272,14 @@ def _failure(script: FakeDevice, t_s: float) -> GapCause | None:
         if from_s <= t_s < to_s:
             return cause
     return None
+
+
+def _condition(script: FakeDevice, t_ns: int, t_s: float) -> Condition:
+    begin_s = max(0.0, t_s - _WARMING_S)
+    power_w = script.trace.power_w(t_s)
+    if t_s > begin_s:
+        power_w = (script.trace.energy_j(t_s) - script.trace.energy_j(begin_s)) / (t_s - begin_s)
+    celsius = None
+    if script.warms_c_per_w is not None:
+        celsius = round(_COOL_C + script.warms_c_per_w * power_w, 1)
+    return Condition(script.key, t_ns, temperature_c=celsius, clock_hz=script.clock_hz)

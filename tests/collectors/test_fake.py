@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collectors.base import Collector, Gap, Observation, Reading
-from collectors.fake import Constant, FakeCollector, FakeDevice, Ramp, Square, Trace
+from collectors.fake import (
+    Constant,
+    FakeCollector,
+    FakeDevice,
+    Levels,
+    Ramp,
+    Square,
+    Trace,
+)
 from collectors.host import Host
 from collectors.registry import HARDWARE, hardware_collector
 from tests.support.clock import NS, Clock
@@ -106,3 +114,23 @@ def test_every_registered_source_keeps_the_contract_on_a_bare_machine(
     source.read()
     source.close()
     source.close()
+
+
+def test_levels_follow_each_other_and_the_last_one_stays() -> None:
+    trace = Levels(((2.0, 10.0), (3.0, 40.0), (1.0, 5.0)))
+    assert [trace.power_w(t) for t in (0.0, 1.9, 2.0, 4.9, 5.5, 60.0)] == [10, 10, 40, 40, 5, 5]
+    assert [trace.energy_j(t) for t in (0.0, 2.0, 3.0, 5.0, 8.0)] == [0, 20, 60, 140, 155]
+
+
+def test_a_scripted_device_warms_up_and_a_lost_one_tells_nothing() -> None:
+    devices = (
+        FakeDevice("hot", Constant(100.0), warms_c_per_w=0.2, clock_hz=2e9),
+        FakeDevice("gone", Constant(100.0), warms_c_per_w=0.2, lost_after_s=5.0),
+        FakeDevice("mute", Constant(100.0)),
+    )
+    clock = Clock()
+    source = FakeCollector(Host(clock_ns=clock), devices)
+    source.probe()
+    clock.forward(10.0)
+    (seen,) = source.conditions()
+    assert (seen.device, seen.temperature_c, seen.clock_hz) == ("fake:hot", 52.0, 2e9)
