@@ -24,7 +24,7 @@ INSERT INTO process (
 
 # A rank that became known later belongs to the process that the pid is now.
 _RANK = """
-UPDATE process SET rank = ?4, local_rank = ?5, world_size = ?6
+UPDATE process SET rank = ?4, local_rank = coalesce(?5, local_rank), world_size = ?6
 WHERE run_id = ?1 AND pid = ?2 AND t_mono_ns =
     (SELECT max(t_mono_ns) FROM process WHERE run_id = ?1 AND pid = ?2 AND t_mono_ns <= ?3)
 """

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple, TypeAlias
 
+from frugalwatch.sampler.messages import when
+
 _NAME_LENGTH = 200
 _TEXT_LENGTH = 500
 _WORD_LENGTH = 40  # of a unit or an activity, which are words of ours
@@ -93,7 +95,8 @@ def parse_inside(kind: str, pid: int, t_mono_ns: int, rest: list[object]) -> Ins
     """
     if kind == "count":
         samples = rest[2] if len(rest) > 2 else None
-        return CountSaid(pid, t_mono_ns, _word(rest[0]), _amount(rest[1]), _optional(samples))
+        last_ns = when(t_mono_ns, rest, 3)
+        return CountSaid(pid, last_ns, _word(rest[0]), _amount(rest[1]), _optional(samples))
     if kind == "spent":
         return SpentSaid(pid, t_mono_ns, _spent(rest[0]))
     if kind == "times":

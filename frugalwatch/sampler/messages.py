@@ -120,12 +120,22 @@ def parse(data: bytes) -> Message | None:
     if kind == "goal":
         return GoalSaid(pid, t_mono_ns, str(rest[0])[:_NAME_LENGTH], _integer(rest[1]))
     if kind == "step":
-        return StepsSaid(pid, t_mono_ns, _integer(rest[0]))
+        return StepsSaid(pid, when(t_mono_ns, rest, 1), _integer(rest[0]))
     if kind in _INSIDE:
         from frugalwatch.sampler.inside_messages import parse_inside
 
         return parse_inside(kind, pid, t_mono_ns, rest)
     return None
+
+
+def when(told_mono_ns: int, rest: list[object], place: int) -> int:
+    """When the last of what was counted was done, where the message says so: not after it is told.
+
+    A count at the end of a process may be of work that was over long before.
+    """
+    if len(rest) <= place:
+        return told_mono_ns
+    return min(told_mono_ns, _integer(rest[place]))
 
 
 def _integer(value: object) -> int:

@@ -57,6 +57,7 @@ def test_each_kind_is_understood() -> None:
     assert parse(hello) == HelloSaid(7, 100, "3.12.1", 1, 0, 2, "train.py", ("steps",))
     assert parse(b'["count", 7, 100, "step", 12, null]') == CountSaid(7, 100, "step", 12, None)
     assert parse(b'["count", 7, 100, "batch", 12, 384]') == CountSaid(7, 100, "batch", 12, 384)
+    assert parse(b'["count", 7, 100, "step", 12, null, 90]') == CountSaid(7, 90, "step", 12, None)
     assert parse(b'["spent", 7, 100, {"data_wait": 5}]') == SpentSaid(7, 100, (("data_wait", 5),))
     assert parse(b'["times", 7, 100, "step", [[700, 2]]]') == TimesSaid(7, 100, "step", ((700, 2),))
 

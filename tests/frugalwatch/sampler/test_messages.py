@@ -54,6 +54,7 @@ def test_each_kind_is_understood() -> None:
     assert parse(b'["end", 7, 200, 90]') == PhaseEnded(7, 200, 90)
     assert parse(b'["metric", 7, 300, "loss", 0.5]') == MetricSaid(7, 300, "loss", 0.5)
     assert parse(b'["step", 7, 400, 12]') == StepsSaid(7, 400, 12)
+    assert parse(b'["step", 7, 400, 12, 350]') == StepsSaid(7, 350, 12), "the last was done then"
 
 
 def test_a_kind_of_a_later_version_is_no_mistake() -> None:

@@ -52,6 +52,7 @@ class Line:
         self._problems: "dict[str, int]" = {}
         self._told_ns = 0
         self._told_steps = 0
+        self._last_step_ns = 0  # the last steps may be told long after they were done
         self._mute = _thread.get_ident() in copying
         self._told_goals: "dict[str, int]" = {}
 
@@ -97,7 +98,7 @@ class Line:
         self.check_process()
         thread = _thread.get_ident()
         self._steps[thread] = self._steps.get(thread, 0) + count
-        now = time.monotonic_ns()
+        now = self._last_step_ns = time.monotonic_ns()
         if now - self._told_ns >= PERIOD_NS:
             self._told_ns = now
             self._tell_steps()
@@ -128,7 +129,7 @@ class Line:
         steps = sum(list(self._steps.values()))
         if steps != self._told_steps:
             self._told_steps = steps
-            self._send("step", steps)
+            self._send("step", steps, self._last_step_ns)
 
     def _send(self, kind: str, *fields: object) -> None:
         if self._mute:
