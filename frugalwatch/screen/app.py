@@ -21,6 +21,7 @@ from textual.widgets import ContentSwitcher
 from frugalwatch.screen.commands import palette_commands
 from frugalwatch.screen.empty import trouble_lines
 from frugalwatch.screen.export_page import ExportPage
+from frugalwatch.screen.hangup import end_when_terminal_goes
 from frugalwatch.screen.header import Header
 from frugalwatch.screen.help import help_text
 from frugalwatch.screen.jobs_view import JobsView
@@ -205,11 +206,10 @@ class Screen(App[None]):
     def _show(self, surface: Surface, look: Look) -> None:
         """Show a look. While the ledger cannot be read, what was read last stays."""
         if look.trouble is None:
-            self._shown = look
-        shown = self._shown
+            self._shown = surface.last = look
         if isinstance(surface, View):
-            nothing = trouble_lines(look) if shown is None else []
-            nothing = nothing or surface.empty_lines(shown or look)
+            nothing = trouble_lines(look) if surface.last is None else []
+            nothing = nothing or surface.empty_lines(surface.last or look)
             home = self.screen_stack[0]
             home.query_one(Empty).show_lines(nothing)
             if home.query_one("#views").display == bool(nothing):
@@ -295,5 +295,6 @@ class Screen(App[None]):
 
 def open_screen(watch: LedgerWatch, *, number: int | None, symbols: str) -> int:
     """Show the screen until a person leaves it. The exit status."""
+    end_when_terminal_goes(0)
     Screen(watch, symbols=choose_symbols(symbols, os.environ), number=number).run()
     return 0

@@ -124,6 +124,10 @@ class Terminal:
         os.close(self._leader)
         return self.process.wait(timeout=1)
 
+    def close(self) -> None:
+        """Go away without a word, as a closed window does."""
+        os.close(self._leader)
+
     def _read(self, seconds: float) -> None:
         if select.select([self._leader], [], [], seconds)[0]:
             with contextlib.suppress(OSError):
@@ -158,6 +162,13 @@ def test_a_signal_leaves_the_terminal_as_it_was(
     screen.end()
     assert "\x1b[?1049l" in screen.text
     assert "Traceback" not in screen.text
+
+
+def test_a_terminal_that_goes_away_takes_the_screen_along(machine: Frugalwatch) -> None:
+    screen = Terminal(machine)
+    screen.wait_for("No run has been recorded")
+    screen.close()
+    assert screen.process.wait(timeout=10) == 128 + signal.SIGHUP
 
 
 def test_no_color_leaves_no_colour(machine: Frugalwatch) -> None:
