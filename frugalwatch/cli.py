@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "top": ("frugalwatch.commands.top", "Watch power, energy and carbon while a job runs."),
     "runs": ("frugalwatch.commands.runs", "List the recorded runs."),
     "show": ("frugalwatch.commands.show", "Show one run in full."),
+    "compare": ("frugalwatch.commands.compare", "Compare recorded runs side by side."),
     "export": ("frugalwatch.commands.export", "Write runs as JSON or CSV."),
     "import": ("frugalwatch.commands.import_", "Bring in figures that another tracker recorded."),
     "doctor": ("frugalwatch.commands.doctor", "Say what this machine can measure, and what not."),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -15,11 +14,15 @@ from tests.frugalwatch.ledger.kit import SECOND
 from tests.frugalwatch.screen.kit import (
     CPU,
     GPU,
+    LARGE,
     MODEL,
+    SMALL,
     LiveRun,
     World,
     device,
     drive,
+    line_with,
+    look_at,
     many_runs,
     press,
     settled,
@@ -27,30 +30,10 @@ from tests.frugalwatch.screen.kit import (
     watch,
 )
 
-SMALL, LARGE = (80, 24), (120, 40)
-Seen = Callable[[Screen, Pilot[None]], Awaitable[None]]
-
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Path:
     return tmp_path / "frugalwatch.db"
-
-
-def look_at(ledger: Path, world: World, size: tuple[int, int] = SMALL, *keys: str) -> list[str]:
-    """The lines of the terminal after these keys."""
-    lines: list[str] = []
-
-    async def use(app: Screen, pilot: Pilot[None]) -> None:
-        lines.extend(await press(app, pilot, *keys))
-
-    drive(watch(ledger, world), size, use)
-    return lines
-
-
-def line_with(lines: list[str], *words: str) -> str:
-    found = [line for line in lines if all(word in line for word in words)]
-    assert found, f"no line with {words} in:\n" + "\n".join(lines)
-    return found[0]
 
 
 @pytest.mark.parametrize("size", [SMALL, LARGE])

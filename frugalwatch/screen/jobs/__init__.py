@@ -1,0 +1,1 @@
+"""The Jobs view: every run there is, filtered, sorted, marked."""
