@@ -50,6 +50,7 @@ class InsideRecorder:
         self._times: dict[tuple[int, str], dict[int, int]] = {}
         self._remarks: set[tuple[str, str]] = set()
         self._unlisted = 0
+        self.heard = False
 
     def take(self, message: InsideMessage) -> None:
         """One message; counts, times and activities wait for `look`."""
@@ -110,6 +111,7 @@ class InsideRecorder:
 
     def _hello(self, message: HelloSaid) -> None:
         """A new process: what its pid told before was another one's."""
+        self.heard = True
         for key in [key for key in self._waiting if key[1] == message.pid]:
             self._write(key)
         for key in [key for key in self._written_ns if key[1] == message.pid]:

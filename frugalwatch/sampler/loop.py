@@ -18,6 +18,7 @@ from frugalwatch.sampler.grid import GridWatch
 from frugalwatch.sampler.job_meter import JobMeter
 from frugalwatch.sampler.messages import Listener
 from frugalwatch.sampler.panel import Panel
+from frugalwatch.sampler.python_watch import PythonWatch
 from frugalwatch.sampler.recorder import Recorder
 from frugalwatch.sampler.run_start import describe_run
 
@@ -56,6 +57,7 @@ class Sampler:
         self._recorder = Recorder(self._journal)
         self._panel = Panel(context, readers, self._recorder)
         self._meter = JobMeter(context)
+        self._python = PythonWatch(hook=context.plan.settings.hook)
         self._clocks = ClockWatch()
         self._grid = GridWatch(context)
         self._job = _open_job(context.start.job_pid)
@@ -110,6 +112,8 @@ class Sampler:
         self._panel.look()
         self._journal.usage(now, cpu_us, self._panel.busy_us())
         self._hear_the_job()
+        if not self._recorder.heard_inside:
+            self._python.look(self._meter.pids, now)
         self._hear_the_grid()
         self._write(now)
 
@@ -206,6 +210,9 @@ class Sampler:
             bad_messages=self._listener.bad if self._listener else 0,
         )
         self._recorder.close(ending.ended_mono_ns)
+        if not self._recorder.heard_inside:
+            plan = self._context.plan
+            self._python.tell(self._journal, plan.argv, plan.environment, ending.ended_mono_ns)
         factor, intensities, warning = self._grid.finish(ending.ended_mono_ns)
         for value in intensities:
             self._journal.grid_intensity(value)

@@ -60,6 +60,11 @@ class Recorder:
         self._inside: InsideRecorder | None = None
         self.devices: dict[str, Device] = {}
 
+    @property
+    def heard_inside(self) -> bool:
+        """Whether the hook in any process of the job said hello."""
+        return self._inside is not None and self._inside.heard
+
     def go_on_from(self, last: dict[str, Reading]) -> None:
         """The last readings of a sampler that died. Figures go on from there and never fall."""
         self._last = dict(last)
