@@ -14,7 +14,14 @@ if TYPE_CHECKING:
 HOOK_VARIABLE = "FRUGALWATCH_HOOK"
 
 # Always on, since none can change what the job computes: by the module whose import starts it.
-DEFAULT_FEATURES: "tuple[tuple[str, str], ...]" = ()
+DEFAULT_FEATURES = (
+    ("torch", "torch_steps"),
+    ("torch", "torch_backward"),
+    ("torch.utils.data.dataloader", "torch_data"),
+    ("sklearn.base", "sklearn"),
+    ("transformers.generation.utils", "transformers"),
+    ("onnxruntime.capi.onnxruntime_inference_collection", "onnxruntime"),
+)
 # Asked for by name in FRUGALWATCH_HOOK. Each has `start(options, line)`.
 OPTIONAL_FEATURES = {
     "metric": ("printed",),

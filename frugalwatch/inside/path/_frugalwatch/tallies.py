@@ -10,6 +10,7 @@ import math
 import os
 import time
 
+from .exits import watch_exits
 from .line import PERIOD_NS, Line
 
 # Durations fall into buckets 2 % wide, so percentiles are exact to that.
@@ -39,14 +40,19 @@ class Tally:
         thread = _thread.get_ident()
         cell = self._cells.get(thread)
         if cell is None:
-            cell = self._cells[thread] = [0, 0]
+            cell = self._cells[thread] = [0, 0, 0]
         cell[0] += count
+        cell[2] = now_ns
         if samples is None:
             self._samples_known = False
         else:
             cell[1] += samples
         if now_ns >= self._tallies.due_ns:
-            self._tallies.tell(False)
+            self._tallies.tell(final=False)
+
+    def count(self) -> int:
+        """How many so far."""
+        return sum([cell[0] for cell in list(self._cells.values())])
 
     def took(self, duration_ns: int) -> None:
         """Add one duration to the histogram."""
@@ -58,12 +64,14 @@ class Tally:
         buckets[bucket] = buckets.get(bucket, 0) + 1
 
     def tell_count(self, line: Line) -> None:
-        """Say the count if it has grown."""
+        """Say the count if it has grown, and when it last did, which may be long ago by now."""
         cells = list(self._cells.values())
         figures = sum([cell[0] for cell in cells]), sum([cell[1] for cell in cells])
         if figures != self._told:
             self._told = figures
-            line.tell("count", self.unit, figures[0], figures[1] if self._samples_known else None)
+            samples = figures[1] if self._samples_known else None
+            last_ns = max([cell[2] for cell in cells])
+            line.tell("count", self.unit, figures[0], samples, last_ns)
 
     def tell_durations(self, line: Line) -> None:
         """Say the histogram if it has grown."""
@@ -92,6 +100,7 @@ class Tallies:
         self._times_due_ns = 0
         self.due_ns = 0
         line.add_source(self.tell)
+        watch_exits(line)
         os.register_at_fork(after_in_child=self._begin)
 
     def tally(self, unit: str) -> Tally:
@@ -108,12 +117,6 @@ class Tallies:
 
     def tell(self, final: bool) -> None:
         """Say what has grown; histograms at most every few seconds, and at the end."""
-        try:
-            self._tell(final)
-        except Exception as error:  # noqa: BLE001 - the job must not notice
-            self._line.problem("telling counts", error)
-
-    def _tell(self, final: bool) -> None:
         if os.getpid() != self._pid:
             self._begin()
         now = time.monotonic_ns()

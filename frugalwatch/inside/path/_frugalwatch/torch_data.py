@@ -1,0 +1,116 @@
+"""Counts the batches of torch's DataLoader, the time spent waiting for them, and epochs.
+
+What a batch holds is not looked at: samples are counted from the sampler's sizes where those are
+certain (a map-style dataset with torch's own batching), and are unknown elsewhere.
+"""
+
+import _thread
+import time
+import weakref
+
+from .frameless import watch
+from .tallies import tallies_of
+from .torch_steps import Steps, steps_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+    from typing import Any, Tuple, Union  # Any: objects of torch's
+
+    from .line import Line
+
+    _Known = Union[int, None]
+    _Sizes = Tuple[_Known, _Known, _Known]
+
+
+_MAP_STYLE = 0  # of torch's _DatasetKind
+
+
+class _Pass:
+    """One iteration over a loader, as far as it has come."""
+
+    __slots__ = ("batch_size", "batches", "begun_ns", "samples", "steps_before", "waited_ns")
+
+    def __init__(self, sizes: "_Sizes", steps_before: int) -> None:
+        self.begun_ns = time.monotonic_ns()
+        self.waited_ns = 0
+        self.steps_before = steps_before
+        self.batch_size, self.samples, self.batches = sizes
+
+
+class Data:
+    """What is known of all loaders in this process."""
+
+    def __init__(self, module: "Any", line: "Line", steps: Steps) -> None:
+        self._sampler_kind = module.BatchSampler
+        self._line = line
+        self._steps = steps
+        self._tallies = tallies_of(line)
+        self._batches = self._tallies.tally("batch")
+        self._epochs = self._tallies.tally("epoch")
+        self._waiting: "dict[int, int]" = {}  # depth by thread: a dataset may hold a loader
+        self._passes: "Any" = weakref.WeakKeyDictionary()
+
+    def begin(self, iterator: "Any") -> object:
+        """A batch is asked for."""
+        try:
+            thread = _thread.get_ident()
+            self._waiting[thread] = self._waiting.get(thread, 0) + 1
+            if not iterator._num_yielded or iterator not in self._passes:
+                self._passes[iterator] = _Pass(self._sizes(iterator), self._steps.done())
+            return iterator._num_yielded, time.monotonic_ns()
+        except Exception as error:  # noqa: BLE001 - the job's iteration goes on
+            self._line.problem("loader", error)
+            return None
+
+    def end(self, iterator: "Any", begun: "Any") -> None:
+        """The batch is there, or there is none left, or the dataset failed."""
+        try:
+            now = time.monotonic_ns()
+            thread = _thread.get_ident()
+            depth = self._waiting[thread] = max(0, self._waiting.get(thread, 1) - 1)
+            if begun is None:
+                return
+            this, yielded = self._passes[iterator], iterator._num_yielded
+            if not depth:
+                this.waited_ns += now - begun[1]
+                self._tallies.spend("data_wait", now - begun[1])
+            if yielded != begun[0]:
+                self._batches.add(now, 1, _samples(this, yielded))
+            else:
+                self._over(iterator, this, yielded, now)
+        except Exception as error:  # noqa: BLE001 - raised here, it would be printed
+            self._line.problem("loader", error)
+
+    def _sizes(self, iterator: "Any") -> "_Sizes":
+        """Batch size, samples and batches of a pass; None where they are not certain."""
+        sampler = iterator._index_sampler
+        if type(sampler) is not self._sampler_kind or iterator._dataset_kind != _MAP_STYLE:
+            return None, None, None
+        size, samples = sampler.batch_size, len(sampler.sampler)
+        batches = samples // size if sampler.drop_last else -(-samples // size)
+        return size, samples, batches
+
+    def _over(self, iterator: "Any", this: _Pass, yielded: int, now: int) -> None:
+        """Nothing came: the end of an epoch, or of an evaluation if no step was made meanwhile."""
+        del self._passes[iterator]
+        if not yielded or (this.batches is not None and yielded < this.batches):
+            return  # an exception of the dataset's
+        if self._steps.done() > this.steps_before:
+            self._epochs.add(now)
+        else:
+            self._tallies.spend("evaluation", now - this.begun_ns - this.waited_ns)
+            self._steps.pause()
+
+
+def start(module: "ModuleType", line: "Line") -> None:
+    """Watch the iterators of all loaders; `module` is torch.utils.data.dataloader."""
+    data = Data(module, line, steps_of(line))
+    watch(module._BaseDataLoaderIter, "__next__", data.begin, data.end)
+
+
+def _samples(this: _Pass, yielded: int) -> "int | None":
+    """How many samples the batch holds that was the `yielded`th."""
+    if this.batch_size is None or this.samples is None:
+        return None
+    return max(0, min(this.batch_size, this.samples - (yielded - 1) * this.batch_size))
