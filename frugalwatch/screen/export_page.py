@@ -56,7 +56,7 @@ class ExportPage(ModalScreen[None]):
         except OSError as error:
             said = f"nothing was written: {error.strerror or error}"
         else:
-            said = f"written: {path}"
+            said = f"written: {os.path.basename(path)} in {os.path.dirname(path)}"
         self.dismiss(None)
         cast(Host, self.app).tell(said)
 

@@ -46,7 +46,7 @@ class Header(Static):
         width = self.app.size.width - 2
         clock = ("PAUSED  " if paused else "") + time.strftime("%H:%M:%S")
         run = look.run if look else None
-        own = surface.heading(look, unit, width) if look else None
+        own = surface.heading(surface.last, unit, width) if surface.last else None
         if own is None:
             own = ("", "") if run is None else _lines(run, unit, width)
         lines = (_title(run, width, clock), *own)

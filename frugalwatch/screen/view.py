@@ -102,6 +102,8 @@ class Surface(Widget):
     HELP: ClassVar[str] = ""
     # The widgets in it that have keys of their own, for help.
     LISTS: ClassVar[tuple[type[Widget], ...]] = ()
+    # What it was shown last without trouble; the program sets it.
+    last: Look | None = None
 
     @property
     def host(self) -> Host:

@@ -33,6 +33,9 @@ MODEL = device(
 )  # fmt: skip
 
 
+SMALL, LARGE = (80, 24), (120, 40)
+
+
 class World:
     """The clock of the machine that is looked at, moved by the test."""
 
@@ -148,3 +151,23 @@ async def press(app: Screen, pilot: Pilot[None], *keys: str) -> list[str]:
         await pilot.press(key)
         await settled(app, pilot)
     return shown(app)
+
+
+def look_at(
+    ledger: Path, world: World, size: tuple[int, int] = SMALL, *keys: str, **options: Any
+) -> list[str]:
+    """The lines of the terminal after these keys."""
+    lines: list[str] = []
+
+    async def use(app: Screen, pilot: Pilot[None]) -> None:
+        lines.extend(await press(app, pilot, *keys))
+
+    drive(watch(ledger, world), size, use, **options)
+    return lines
+
+
+def line_with(lines: list[str], *words: str) -> str:
+    """The first line with all of these words in it."""
+    found = [line for line in lines if all(word in line for word in words)]
+    assert found, f"no line with {words} in:\n" + "\n".join(lines)
+    return found[0]
