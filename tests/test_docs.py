@@ -22,8 +22,12 @@ PAGES = sorted(
 )
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
-# What belongs to one workplace and not into a project.
-_PRIVATE = re.compile(r"(?<![\w.])/work/|\bshared/data\b")
+# An absolute path of at least two parts; not the path of a URL.
+_ABSOLUTE = re.compile(r"(?:^|[\s`\"'(=])/([A-Za-z][\w.-]*)/[\w.$~-]", re.MULTILINE)
+_NAMED_PATH = re.compile(r"`([a-z][\w.-]*/[\w./<>{}*:-]*\w)`")
+_ROOTS = frozenset(
+    "bin boot dev etc home host lib media mnt nfs opt path proc run scratch srv sys tmp usr var".split()
+)
 
 
 def identity(path: Path) -> str:
@@ -69,6 +73,26 @@ def anchors(page: Path) -> set[str]:
 
 
 def test_no_file_knows_the_machine_it_was_written_on() -> None:
+    """Absolute paths begin at a folder that every Unix has, or one that an example names."""
+    for name in tracked():
+        if name.startswith("tests/"):
+            continue  # paths there are inputs
+        for found in _ABSOLUTE.finditer((ROOT / name).read_text(errors="replace")):
+            assert found[1] in _ROOTS, f"{name}: {found.group().strip()}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=identity)
+def test_every_file_that_a_page_names_is_there(page: Path) -> None:
+    """A path in backticks whose first folder is one of ours is a file or folder of ours."""
+    ours = {name.partition("/")[0] for name in tracked() if "/" in name}
+    for path in _NAMED_PATH.findall(page.read_text()):
+        if path.partition("/")[0] in ours and not any(mark in path for mark in ("*", "<", "{", "NAME")):
+            place = path.partition(":")[0]
+            assert any((base / place).exists() for base in (ROOT, page.parent)), path
+
+
+def tracked() -> list[str]:
+    """Text files of the project, without those that lie there by chance."""
     listed = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -76,11 +100,6 @@ def test_no_file_knows_the_machine_it_was_written_on() -> None:
         identity(path)
         for folder in ("frugalwatch", "collectors", "docs")
         for path in (ROOT / folder).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        if "__pycache__" not in path.parts
     ]
-    for name in names:
-        path = ROOT / name
-        if path == Path(__file__) or not path.is_file():
-            continue
-        found = _PRIVATE.search(path.read_text(errors="replace"))
-        assert found is None, f"{name}: {found and found.group()}"
+    return [name for name in names if (ROOT / name).is_file()]
