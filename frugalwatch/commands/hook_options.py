@@ -22,6 +22,22 @@ _OPTIONS = (
         help="Record a number that the job prints: 'accuracy[=: ]+([0-9.]+)' (repeatable).",
     ),
     click.option(
+        "--count",
+        "count",
+        multiple=True,
+        type=click.Choice(["calls"]),
+        help="Count calls of torch models too: energy per call, and how long they take.",
+    ),
+    click.option(
+        "--capture",
+        "capture",
+        metavar="[LIMITS]",
+        is_flag=False,
+        flag_value="",
+        help="Keep calls and modules for advice, on this machine: calls=64,bytes=1GB,days=7.",
+    ),
+    click.option("--hook", "hook", metavar="JSON", hidden=True),  # for replays by the advisor
+    click.option(
         "--profile",
         "profile_hz",
         type=float,
@@ -41,18 +57,42 @@ def hook_options(command: _Command) -> _Command:
 def take_hook_options(given: dict[str, object]) -> dict[str, object]:
     """What the options ask of the hook, by feature; they are removed from `given`.
 
-    Raises UsageError for a pattern that is none.
+    Raises UsageError for a pattern that is none, a limit that is none. What `--capture` asks is
+    its limits: the folder is made when the job is about to start.
     """
-    asked: dict[str, object] = {}
+    asked = _from_program(given.pop("hook", None))
     patterns = given.pop("metric", ())
     if patterns:
         asked["metric"] = _checked_patterns(patterns)
+    count = given.pop("count", ())
+    if isinstance(count, tuple) and count:
+        asked["count"] = list(dict.fromkeys(count))
+    capture = given.pop("capture", None)
+    if capture is not None:
+        from frugalwatch.captures.limits import parse_limits
+
+        asked["capture"] = parse_limits(str(capture))
     profile_hz = given.pop("profile_hz", None)
     if isinstance(profile_hz, float):
         from frugalwatch.commands.profile_option import ask_for_profile
 
         asked["profile"] = ask_for_profile(profile_hz)
     return asked
+
+
+def _from_program(text: object) -> dict[str, object]:
+    """What a program of ours asks of the hook in its own words: docs/reference/hook-contract.md."""
+    if text is None:
+        return {}
+    import json
+
+    try:
+        found = json.loads(str(text))
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise click.UsageError("--hook takes a JSON object")
+    return found
 
 
 def _checked_patterns(patterns: object) -> list[str]:

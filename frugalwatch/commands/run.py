@@ -102,6 +102,7 @@ def command(  # noqa: PLR0917 - click passes every option by its name
     environment, run_settings = caller_environment(), loaded.settings
     if advice is not None:
         environment, run_settings = _with_advice(advice, environment, run_settings)
+    capture = _begin_capture(asked_of_hook, argv, cwd, environment, run_settings)
     outcome = supervise(
         Request(
             argv=argv,
@@ -129,6 +130,7 @@ def command(  # noqa: PLR0917 - click passes every option by its name
         measured = False
         os.write(2, f"frugalwatch: no summary: {error!r}\n".encode(errors="replace"))
     see_off(outcome.sampler_pid)
+    _end_captures(capture, outcome.exit_code, "none" if quiet else loaded.settings.summary)
     if strict and outcome.end is not None and not measured:
         return _STRICT_FAILURE
     return outcome.exit_code
@@ -163,6 +165,41 @@ def _with_advice(
     applied[ADVICE_VARIABLE] = f"{stored.name}.{change.number}"
     allowed = (*settings.environment_allow, ADVICE_VARIABLE, *change.set)
     return applied, settings._replace(environment_allow=allowed)
+
+
+def _begin_capture(
+    asked: dict[str, object],
+    argv: tuple[str, ...],
+    cwd: str,
+    environment: dict[str, str],
+    settings: Settings,
+) -> str | None:
+    """Make the folder of a capture that was asked for, and tell the hook of it; None: none was."""
+    if not isinstance(asked.get("capture"), tuple):
+        return None
+    from frugalwatch.captures.around_run import begin_capture
+    from frugalwatch.captures.limits import Limits
+
+    limits = asked["capture"]
+    assert isinstance(limits, Limits)
+    options = begin_capture(limits, argv, cwd, environment, settings)
+    asked["capture"] = options
+    return str(options["folder"])
+
+
+def _end_captures(capture: str | None, exit_code: int, style: str) -> None:
+    """Say what was captured, and delete captures that have expired."""
+    from frugalwatch.config.paths import state_dir
+
+    if capture is not None:
+        from frugalwatch.captures.around_run import end_capture
+
+        block = style == "block" or (style == "auto" and os.isatty(2))
+        end_capture(capture, exit_code, quiet=style == "none", block=block)
+    elif os.path.isdir(os.path.join(state_dir(os.environ), "captures")):
+        from frugalwatch.captures.folder import captures_folder, purge_expired
+
+        purge_expired(captures_folder(os.environ))
 
 
 def _cwd() -> str:

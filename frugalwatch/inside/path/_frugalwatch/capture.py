@@ -273,6 +273,7 @@ def _process() -> dict[str, Any]:
 
     return {
         "pid": os.getpid(),
+        "run_id": os.environ.get("FRUGALWATCH_RUN_KEY"),
         "started_utc_ns": time.time_ns(),
         "program": os.path.basename(sys.argv[0]) if getattr(sys, "argv", None) else "",
         "interpreter": sys.executable,
