@@ -73,7 +73,7 @@ def _electricity_maps(
 
 
 def read_electricity_maps(body: bytes, zone: str, now_utc_ns: int) -> Answer:
-    """The value inside an answer of `.../v3/carbon-intensity/latest`."""
+    """The value inside an answer of `/v3/carbon-intensity/latest`."""
     try:
         answer = _object(json.loads(body))
         value = _intensity(answer["carbonIntensity"])
