@@ -72,6 +72,8 @@ class Power:
     job_cpu_s: float | None
     job_measured: Energy | None
     job_estimated: Energy | None
+    device_measured_j: float | None
+    device_estimated_j: float | None
     gpu: Energy | None
     idle_known: bool
 
@@ -106,13 +108,17 @@ def read_power(connection: sqlite3.Connection, run_id: int) -> Power:
     devices = measure_devices(connection, run_id, window, cpu_share=busy_share(row[2], row[3]))
     counted = [d for d in devices if d.counted and d.energy is not None]
     others = [d for d in counted if d.row.domain != "gpu"]
+    measured = [d for d in others if d.row.stream.origin in _MEASURED]
+    modelled = [d for d in others if d.row.stream.origin not in _MEASURED]
     return Power(
         window=window,
         devices=tuple(_traces(connection, others)),
         busy=_busy(connection, run_id, window, row[2], row[3]),
         job_cpu_s=None if row[2] is None else row[2] / 1e6,
-        job_measured=_share([d for d in others if d.row.stream.origin in _MEASURED]),
-        job_estimated=_share([d for d in others if d.row.stream.origin not in _MEASURED]),
+        job_measured=_share(measured),
+        job_estimated=_share(modelled),
+        device_measured_j=_drawn(measured),
+        device_estimated_j=_drawn(modelled),
         gpu=_share([d for d in counted if d.row.domain == "gpu"]),
         idle_known=all(d.row.idle is not None for d in others),
     )
@@ -168,3 +174,8 @@ def _share(devices: Sequence[DeviceResult]) -> Energy | None:
         part = device.attribution.job_share or Energy(device.energy.value, 0.0, device.energy.high)
         total = part if total is None else total + part
     return total
+
+
+def _drawn(devices: Sequence[DeviceResult]) -> float | None:
+    energies = [d.energy.value for d in devices if d.energy is not None]
+    return sum(energies) if energies else None
