@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "runs": ("frugalwatch.commands.runs", "List the recorded runs."),
     "show": ("frugalwatch.commands.show", "Show one run in full."),
     "compare": ("frugalwatch.commands.compare", "Compare recorded runs side by side."),
+    "profile": ("frugalwatch.commands.profile", "Show where inside a Python job its energy went."),
     "export": ("frugalwatch.commands.export", "Write runs as JSON or CSV."),
     "import": ("frugalwatch.commands.import_", "Bring in figures that another tracker recorded."),
     "doctor": ("frugalwatch.commands.doctor", "Say what this machine can measure, and what not."),
