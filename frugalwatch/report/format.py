@@ -91,7 +91,9 @@ def about(text: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`12 ms`, `0.42 s`, `18.2 s`, `3 min 05 s`, `1 h 12 min`, `2 d 3 h`."""
+    """`32 us`, `12 ms`, `0.42 s`, `18.2 s`, `3 min 05 s`, `1 h 12 min`, `2 d 3 h`."""
+    if 0 < seconds < 0.0000995:
+        return f"{significant(seconds * 1e6, 2)} us"
     if 0 < seconds < 0.0995:
         return f"{significant(seconds * 1000, 2)} ms"
     if seconds < 9.95:

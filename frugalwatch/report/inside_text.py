@@ -17,13 +17,15 @@ from frugalwatch.report.format import (
     significant,
 )
 from frugalwatch.report.rows import WIDTH, row, wrapped
-from frugalwatch.report.tables import table
+from frugalwatch.report.tables import cut, table
 
 # Any: the run object is JSON, described in docs/reference/run-object.md.
 Document: TypeAlias = Mapping[str, Any]
 
 _PLURALS = {"batch": "batches"}
 _MOST_PROCESSES = 12
+_PROGRAM = 18
+_COUNTED = 38
 # An upper bound so far above the figure is written in its own unit.
 _FAR_ABOVE = 100
 
@@ -129,13 +131,15 @@ def _process_lines(found: Document) -> list[str]:
         [
             "-" if p["rank"] is None else f"{p['rank']} of {p['world_size']}",
             str(p["pid"]),
-            p["program"],
-            p["python"],
+            cut(p["program"], _PROGRAM),
             ", ".join(f"{n} {_named(u, n)}" for u, n in _ordered(p["counts"])),
         ]
         for p in busy[:_MOST_PROCESSES]
     ]
-    lines = table(["rank", "pid", "program", "Python", "counted"], rows, frozenset({1}))
+    lines = table(["rank", "pid", "program", "counted"], rows, frozenset({1}), _COUNTED)
+    versions = sorted({p["python"] for p in found["processes"]})
+    if versions:
+        lines.append(f"Python {', '.join(versions)}")
     others = found["processes_count"] - len(rows)
     if others and found["hook"] == "reported":
         more = "further " if rows else ""

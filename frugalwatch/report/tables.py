@@ -7,11 +7,16 @@ from collections.abc import Sequence
 _CELL = 28
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[int]) -> list[str]:
+def table(
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    right: frozenset[int],
+    widest: int = _CELL,
+) -> list[str]:
     """The lines of a table, the heading first; columns in `right` are flush right."""
     if not rows:
         return []
-    rows = [[cut(cell) for cell in row] for row in rows]
+    rows = [[cut(cell, widest) for cell in row] for row in rows]
     widths = [max(len(r[i]) for r in [head, *rows]) for i in range(len(head))]
     return [
         "  ".join(
@@ -22,6 +27,6 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[i
     ]
 
 
-def cut(text: str) -> str:
-    """A table's cell in at most 28 columns; the JSON has all of it."""
-    return text if len(text) <= _CELL else f"{text[: _CELL - 2]}.."
+def cut(text: str, widest: int = _CELL) -> str:
+    """A table's cell in so many columns at most; the JSON has all of it."""
+    return text if len(text) <= widest else f"{text[: widest - 2]}.."
