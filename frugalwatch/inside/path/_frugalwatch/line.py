@@ -7,6 +7,8 @@ import _thread
 import os
 import time
 
+from .exits import watch_exits
+
 TYPE_CHECKING = False  # `typing` costs 4 ms
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,6 +62,7 @@ class Line:
         """Have `source(final)` tell what it counted, before phases begin and end and at exit."""
         self._sources.append(source)
         self.close_at_exit()
+        watch_exits(self)
 
     def close_at_exit(self) -> None:
         """Tell what is left when the interpreter ends."""

@@ -10,7 +10,6 @@ import math
 import os
 import time
 
-from .exits import watch_exits
 from .line import PERIOD_NS, Line
 
 # Durations fall into buckets 2 % wide, so percentiles are exact to that.
@@ -100,7 +99,6 @@ class Tallies:
         self._times_due_ns = 0
         self.due_ns = 0
         line.add_source(self.tell)
-        watch_exits(line)
         os.register_at_fork(after_in_child=self._begin)
 
     def tally(self, unit: str) -> Tally:
