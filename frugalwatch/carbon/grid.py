@@ -125,25 +125,18 @@ def world_average(grid: Grid, because: str = "no zone was set") -> GridFactor:
         f"{because}; range: 5th to 95th percentile of {len(by_value)} countries and "
         f"territories, which span {by_value[0]:.0f} to {by_value[-1]:.0f}"
     )
-    source = grid.sources[row.source]
-    return GridFactor(
-        zone=row.zone,
-        zone_name=row.name,
-        year=row.year,
-        kind=cast(FactorKind, row.kind),
-        source=source.name,
-        attribution=source.attribution,
-        g_per_kwh=row.g_per_kwh,
-        low_g_per_kwh=low,
-        high_g_per_kwh=high,
-        assumed=True,
-        note=note,
+    return _row_factor(grid, row, note)._replace(
+        low_g_per_kwh=low, high_g_per_kwh=high, assumed=True
     )
 
 
 def _factor(grid: Grid, row: ZoneRow, note: str) -> GridFactor:
-    source = grid.sources[row.source]
     what = "the world's yearly average, by choice" if row.zone == WORLD else _YEARLY
+    return _row_factor(grid, row, _joined(note, what))
+
+
+def _row_factor(grid: Grid, row: ZoneRow, note: str) -> GridFactor:
+    source = grid.sources[row.source]
     return GridFactor(
         zone=row.zone,
         zone_name=row.name,
@@ -152,7 +145,7 @@ def _factor(grid: Grid, row: ZoneRow, note: str) -> GridFactor:
         source=source.name,
         attribution=source.attribution,
         g_per_kwh=row.g_per_kwh,
-        note=_joined(note, what),
+        note=note,
     )
 
 

@@ -38,28 +38,23 @@ def command(run: str, as_json: bool, ledger: str | None) -> None:
     A run that goes on is shown as far as it is recorded.
     """
     from frugalwatch.ledger.connection import trouble
-    from frugalwatch.ledger.current import open_current
-    from frugalwatch.ledger.database import database
+    from frugalwatch.ledger.current import open_database
     from frugalwatch.ledger.paths import ledger_path, locate
     from frugalwatch.ledger.queries import stored_result
 
     loaded = load({"ledger": ledger}, cwd=os.getcwd(), environ=os.environ)
-    location = locate(ledger_path(loaded.settings, os.environ), os.environ)
+    path = locate(ledger_path(loaded.settings, os.environ), os.environ).ledger
     try:
-        connection = open_current(location, os.environ, notify=_warn)
+        with open_database(loaded.settings, os.environ) as rows:
+            row = _find(rows, run, path)
+            # Any: the run object is JSON, described in docs/reference/run-object.md.
+            document: dict[str, Any] | None = stored_result(rows, row.number)
+            if document is None:
+                document = _so_far(rows.conn, row.run_key, loaded.settings)
     except LedgerError as error:
         if trouble(error) == "missing":
-            raise _nothing_yet(location.ledger) from error
+            raise _nothing_yet(path) from error
         raise
-    try:
-        ledger_rows = database(connection)
-        row = _find(ledger_rows, run, location.ledger)
-        # Any: the run object is JSON, described in docs/reference/run-object.md.
-        document: dict[str, Any] | None = stored_result(ledger_rows, row.number)
-        if document is None:
-            document = _so_far(connection, row.run_key, loaded.settings)
-    finally:
-        connection.close()
     # A number is this ledger's own; a run that was merged in has another one here.
     document["number"] = row.number
     if as_json:
@@ -85,11 +80,6 @@ def _find(rows: Database, run: str, path: str) -> RunRow:
 
 def _nothing_yet(path: str) -> NotFoundError:
     return NotFoundError(f"no runs yet in {path}", hint="frugalwatch run -- COMMAND records one")
-
-
-def _warn(kind: str, message: str) -> None:
-    del kind
-    click.echo(f"warning: {message}", err=True)
 
 
 def _so_far(connection: sqlite3.Connection, run_key: str, settings: Settings) -> dict[str, Any]:
