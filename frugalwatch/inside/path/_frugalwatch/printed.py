@@ -92,7 +92,7 @@ class _Look:
         if self._rest:
             rest, self._rest = self._rest, ""
             self.read(rest)
-        if self._lines and not any([pattern.matched for pattern in self._patterns]):
+        if self._lines and not any(pattern.matched for pattern in self._patterns):
             self._line.tell("note", "--metric: no printed line of this process matched")
             self._lines = 0
 
