@@ -13,6 +13,7 @@ from frugalwatch.errors import FrugalWatchError
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("frugalwatch.commands.run", "Run a job and measure its energy and carbon."),
     "top": ("frugalwatch.commands.top", "Watch power, energy and carbon while a job runs."),
+    "demo": ("frugalwatch.commands.demo", "Show the live screen with scripted data."),
     "runs": ("frugalwatch.commands.runs", "List the recorded runs."),
     "show": ("frugalwatch.commands.show", "Show one run in full."),
     "compare": ("frugalwatch.commands.compare", "Compare recorded runs side by side."),

@@ -47,8 +47,8 @@ def command(*, run: str | None, plain: bool, once: bool, symbols: str, ledger: s
     watch = LedgerWatch(path, settings)
     try:
         number = None if run is None else watch.find(run)
-        if plain or once or not _has_screen():
-            return _plain(watch, number, once=once)
+        if plain or once or not has_screen():
+            return print_lines(watch, number, once=once)
     finally:
         watch.close()
     from frugalwatch.screen.app import open_screen
@@ -56,7 +56,7 @@ def command(*, run: str | None, plain: bool, once: bool, symbols: str, ledger: s
     return open_screen(LedgerWatch(path, settings), number=number, symbols=symbols)
 
 
-def _has_screen() -> bool:
+def has_screen() -> bool:
     """Whether a person sits before a terminal that can place its cursor."""
     from frugalwatch.report.style import stdout_is_terminal
 
@@ -64,7 +64,8 @@ def _has_screen() -> bool:
     return keyboard and stdout_is_terminal() and os.environ.get("TERM", "dumb") != "dumb"
 
 
-def _plain(watch: LedgerWatch, number: int | None, *, once: bool) -> int:
+def print_lines(watch: LedgerWatch, number: int | None, *, once: bool, label: str = "") -> int:
+    """Print a line a second until the run ends, or one; `label` before each. The exit status."""
     from frugalwatch.screen.plain import PlainTop
 
     lines = PlainTop(watch, _say, number=number)
@@ -73,10 +74,10 @@ def _plain(watch: LedgerWatch, number: int | None, *, once: bool) -> int:
             line = lines.once()
             if line is None:
                 return 1
-            print(line)
+            print(f"{label}: {line}" if label else line)
             return 0
         for line in lines.lines():
-            print(line, flush=True)
+            print(f"{label}: {line}" if label else line, flush=True)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:

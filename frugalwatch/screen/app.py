@@ -45,7 +45,7 @@ _Answer = TypeVar("_Answer")
 
 
 class Screen(App[None]):
-    """The live screen. `number` is the run to show, None: whichever runs."""
+    """The live screen. `number` is the run to show, None: whichever runs. `label`: always shown."""
 
     TITLE = "FrugalWatch"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012 - as App declares it
@@ -74,14 +74,21 @@ class Screen(App[None]):
     ]
 
     def __init__(
-        self, watch: LedgerWatch, *, symbols: Symbols = "braille", number: int | None = None
+        self,
+        watch: LedgerWatch,
+        *,
+        symbols: Symbols = "braille",
+        number: int | None = None,
+        label: str = "",
     ) -> None:
         super().__init__()
+        self.sub_title = label
         self.animation_level = "none"
         self.symbols = symbols
         self.number = number
         self.unit: Unit = UNITS[0]
         self._watch = watch
+        self.utc_ns = watch.utc_ns
         self._paused = False
         self._shown: Look | None = None
         self._told = ""
@@ -293,8 +300,9 @@ class Screen(App[None]):
         return palette_commands(self, self.surface)
 
 
-def open_screen(watch: LedgerWatch, *, number: int | None, symbols: str) -> int:
+def open_screen(watch: LedgerWatch, *, number: int | None, symbols: str, label: str = "") -> int:
     """Show the screen until a person leaves it. The exit status."""
     end_when_terminal_goes(0)
-    Screen(watch, symbols=choose_symbols(symbols, os.environ), number=number).run()
+    drawn_with = choose_symbols(symbols, os.environ)
+    Screen(watch, symbols=drawn_with, number=number, label=label).run()
     return 0

@@ -44,12 +44,14 @@ class Header(Static):
     def show_look(self, surface: Surface, look: Look | None, unit: Unit, *, paused: bool) -> None:
         """Write the header for this look: its run, or what the open view says itself."""
         width = self.app.size.width - 2
-        clock = ("PAUSED  " if paused else "") + time.strftime("%H:%M:%S")
+        now = time.localtime(surface.host.utc_ns() / 1e9)
+        clock = ("PAUSED  " if paused else "") + time.strftime("%H:%M:%S", now)
         run = look.run if look else None
         own = surface.heading(surface.last, unit, width) if surface.last else None
         if own is None:
             own = ("", "") if run is None else _lines(run, unit, width)
-        lines = (_title(run, width, clock), *own)
+        name = fitting([self.app.title, self.app.sub_title], width, gap="  ")
+        lines = (_title(name, run, width, clock), *own)
         if lines != self._text:
             self._text = lines
             text = Text(no_wrap=True, overflow="ellipsis")
@@ -59,12 +61,12 @@ class Header(Static):
             self.update(text, layout=False)
 
 
-def _title(run: RunNow | None, width: int, clock: str) -> str:
+def _title(name: str, run: RunNow | None, width: int, clock: str) -> str:
     if run is None:
-        return "FrugalWatch".ljust(width - len(clock)) + clock
+        return name.ljust(width - len(clock)) + clock
     known = fitting(
         [
-            "FrugalWatch",
+            name,
             f"run {run.row.number}",
             run_state(run),
             duration(run.row.duration_s),

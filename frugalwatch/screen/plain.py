@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from frugalwatch.report.format import duration
+from frugalwatch.screen.live_words import energy_at_end, progress_text, time_left
 from frugalwatch.screen.reading import LedgerWatch
 from frugalwatch.screen.records import Look, RunNow
 from frugalwatch.screen.words import (
@@ -39,10 +40,19 @@ def plain_line(run: RunNow, now_utc_s: float, unit: Unit = "Wh") -> str:
         f"grid {grid_text(run)}",
         coverage_text(run),
         steps_text(run.steps),
+        *_heading(run, unit),
         *_devices(run),
         *run.notices,
     ]
     return f"{stamp} {', '.join(part for part in parts if part)}"
+
+
+def _heading(run: RunNow, unit: Unit) -> list[str]:
+    heading = run.projection
+    if heading is None:
+        return []
+    texts = (progress_text(heading), energy_at_end(heading, unit), time_left(heading))
+    return [text for text in texts if text]
 
 
 def _devices(run: RunNow) -> list[str]:

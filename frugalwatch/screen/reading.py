@@ -75,7 +75,7 @@ class LedgerWatch:
         self.path = path
         self._settings = settings
         self._clock_ns = clock_ns
-        self._utc_ns = utc_ns
+        self.utc_ns = utc_ns
         self._connection: sqlite3.Connection | None = None
         self._seen: tuple[object, ...] = ()
         self._opened_ns = 0
@@ -107,7 +107,7 @@ class LedgerWatch:
                     return look
                 if part not in self._parts:
                     self._parts[part] = part()
-                source = Source(connection, self._settings, self._utc_ns)
+                source = Source(connection, self._settings, self.utc_ns)
                 return replace(look, part=self._parts[part].look(source, question))
             finally:
                 if connection.in_transaction:
@@ -237,7 +237,7 @@ class LedgerWatch:
         if row is None:
             return None
         if self._chosen is None or self._chosen.number != row.number:
-            self._chosen = ChosenRun(row.number, self._clock_ns, self._utc_ns)
+            self._chosen = ChosenRun(row.number, self._clock_ns, self.utc_ns)
         return self._chosen.look(connection, rows, row, *self._started_with(connection, row))
 
     def _summed(

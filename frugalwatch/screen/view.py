@@ -66,6 +66,7 @@ class Host(Protocol):
     number: int | None
     unit: Unit
     symbols: Symbols
+    utc_ns: Callable[[], int]
 
     @property
     def is_paused(self) -> bool:

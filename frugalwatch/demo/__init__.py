@@ -1,0 +1,1 @@
+"""`frugalwatch demo`: a recording of scripted devices, played into a ledger that is thrown away."""
