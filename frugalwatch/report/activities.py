@@ -22,7 +22,7 @@ _TICKS_NEEDED = 10
 # A run is cut into so many intervals at most: fewer where many series have to be read off.
 _MOST_INTERVALS = 1_000
 _FEWEST_INTERVALS = 100
-_MOST_LOOKS = 20_000
+_MOST_LOOKS = 10_000
 _MOST_PROCESSES = 64
 # A model has no sensor: it goes by CPU time, which the kernel counts in ticks of 10 ms.
 _MODELS_TICK_NS = 10_000_000

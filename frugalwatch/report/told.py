@@ -89,7 +89,7 @@ def steps_of_the_job(
     )
     lives = [
         life
-        for pid in _pids(connection, run_id)
+        for pid in _pids(connection, run_id, "step")
         for life in _lives(connection, query, (run_id, pid), pid, processes)
     ]
     return _together(lives, together=True)
@@ -124,9 +124,9 @@ def lives_of_activities(
             yield name, life
 
 
-def _pids(connection: sqlite3.Connection, run_id: int) -> Iterator[int]:
-    """Who reported steps, each found by one look into the index."""
-    query = "SELECT min(pid) FROM step WHERE run_id = ? AND pid > ?"
+def _pids(connection: sqlite3.Connection, run_id: int, table: str) -> Iterator[int]:
+    """Who told something, each found by one look into the index."""
+    query = f"SELECT min(pid) FROM {table} WHERE run_id = ? AND pid > ?"
     pid: int | None = -_END
     while (pid := connection.execute(query, (run_id, pid)).fetchone()[0]) is not None:
         yield pid
@@ -136,14 +136,11 @@ def _series(
     connection: sqlite3.Connection, run_id: int, table: str, name: str
 ) -> Iterator[tuple[int, str]]:
     """Who told of what, each found by one look into the index."""
-    query = (
-        f"SELECT pid, {name} FROM {table} WHERE run_id = ? AND (pid, {name}) > (?, ?)"
-        f" ORDER BY pid, {name} LIMIT 1"
-    )
-    pid, what = -_END, ""
-    while found := connection.execute(query, (run_id, pid, what)).fetchone():
-        pid, what = found
-        yield pid, what
+    query = f"SELECT min({name}) FROM {table} WHERE run_id = ? AND pid = ? AND {name} > ?"
+    for pid in _pids(connection, run_id, table):
+        what = ""
+        while what := connection.execute(query, (run_id, pid, what)).fetchone()[0]:
+            yield pid, what
 
 
 def _lives(
