@@ -70,10 +70,11 @@ class LazyGroup(click.Group):
 @click.option("--version", is_flag=True, help="Print the version and exit.")
 @click.option("--debug", is_flag=True, help="Show tracebacks instead of short errors.")
 @click.pass_context
-def cli(ctx: click.Context, version: bool, debug: bool) -> None:
+def cli(ctx: click.Context, version: bool, debug: bool) -> int | None:
     """Know the energy and carbon of an AI job, and how sure the figure is.
 
     \b
+    frugalwatch                            the live screen, on a terminal
     frugalwatch run -- python train.py     measure a job
     frugalwatch runs                       what was measured so far
     frugalwatch show last                  the last run in full
@@ -85,7 +86,13 @@ def cli(ctx: click.Context, version: bool, debug: bool) -> None:
 
         click.echo(f"frugalwatch {__version__}")
     elif ctx.invoked_subcommand is None:
+        from frugalwatch.commands import top
+
+        if top.has_screen():
+            status: int = ctx.invoke(top.command)
+            return status
         click.echo(ctx.get_help())
+    return None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

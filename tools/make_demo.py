@@ -52,7 +52,8 @@ class Job:
     @property
     def lasts_s(self) -> int:
         """Seconds of the whole run."""
-        return self.cut_s or self.epochs * self.epoch_s
+        lasts_s = self.cut_s or self.epochs * self.epoch_s
+        return lasts_s - lasts_s % self.interval_s
 
 
 TRAIN = ("python", "train.py", "--epochs", "8")

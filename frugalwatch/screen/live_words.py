@@ -48,7 +48,7 @@ def progress_text(heading: Projection) -> str:
 
 
 def energy_at_end(heading: Projection, unit: Unit) -> str:
-    """`~185 Wh (170 to 210 Wh) in all`; a model's part beside it. Empty before it can be told."""
+    """`~185 Wh (170 to 210) in all`; a model's part beside it. Empty before it can be told."""
     parts = [
         f"{about(joules(found.value, 3 if _narrow(found) else 2, unit))} ({_range(found, unit)})"
         for found in (heading.measured, heading.estimated)
@@ -93,5 +93,6 @@ def _narrow(found: Range) -> bool:
 def _range(found: Range, unit: Unit) -> str:
     digits = 3 if _narrow(found) else 2
     low, high = joules(found.low, digits, unit), joules(found.high, digits, unit)
-    number, _, name = low.rpartition(" ")
-    return f"{number} to {high}" if high.endswith(f" {name}") else f"{low} to {high}"
+    (least, low_unit), (most, high_unit) = low.rsplit(" ", 1), high.rsplit(" ", 1)
+    # The figure before it has the unit already.
+    return f"{least} to {most}" if low_unit == high_unit else f"{low} to {high}"

@@ -54,9 +54,13 @@ def progress_line(run: RunNow, unit: Unit, width: int, symbols: Symbols) -> str:
     heading = run.projection
     if heading is None:
         return steps_text(run.steps)
+    done = f"{progress_text(heading)} {bar(heading.share, _BAR, symbols)} {done_text(heading)}"
+    at_end = energy_at_end(heading, unit)
+    if len(done) + len(at_end) + 2 > width:
+        done = f"{progress_text(heading)}, {done_text(heading)}"
     parts = [
-        f"{progress_text(heading)} {bar(heading.share, _BAR, symbols)} {done_text(heading)}",
-        energy_at_end(heading, unit),
+        done,
+        at_end,
         time_left(heading),
         carbon_and_cost_at_end(run, heading),
         steps_text(run.steps),
