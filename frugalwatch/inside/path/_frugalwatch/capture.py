@@ -15,7 +15,7 @@ import time
 
 from . import calls
 from .capture_files import BudgetSpentError, Files, claim_process
-from .capture_values import Flat, write_safetensors
+from .capture_values import Flat, containers_copied, write_safetensors
 from .capture_weights import Weights
 from .imports import when_imported
 from .root_calls import keep_from_compiler
@@ -88,7 +88,7 @@ class Capture:
         self._modules: dict[int, _Module] = {}
         self._lines = 0
         self._until_ns = 0
-        self._open: dict[int, dict[str, Any]] = {}  # by thread: the call that is under way
+        self._open: dict[int, tuple[Any, Any]] = {}  # by thread: the call that is under way
         self._said: set[str] = set()
 
     def begin(self, call: RootCall) -> None:
@@ -115,7 +115,8 @@ class Capture:
             "inference_mode": call.inference_mode,
             "autocast": _autocast(torch),
         }
-        self._open[call.thread] = note
+        example = containers_copied((call.args, call.kwargs)) if module.snapshot_due else None
+        self._open[call.thread] = note, example
         if torch._C._len_torch_dispatch_stack():
             note["not_kept"] = "inside a torch dispatch mode"
             return
@@ -127,10 +128,10 @@ class Capture:
         size = flat.size_bytes()
         note.update(inputs=flat.shapes(), input_bytes=size)
         wanted = use.wants_next()
-        if wanted or size <= _HASHED_BYTES:
-            note["inputs_digest"] = flat.digest(structure)
         if flat.missing:
             note["missing"] = flat.missing[:20]
+        elif wanted or size <= _HASHED_BYTES:
+            note["inputs_digest"] = flat.digest(structure)
         if not wanted:
             note["not_kept"] = "not in the sample"
         elif self._keep(f"calls/{call.number:06d}-in", flat, structure, note):
@@ -140,7 +141,7 @@ class Capture:
 
     def end(self, call: RootCall) -> None:
         """After the call: note what came out, and store the module if that is still to be done."""
-        note = self._open.pop(call.thread, None)
+        note, example = self._open.pop(call.thread, (None, None))
         files = self._files
         if note is None or files is None:
             return
@@ -156,7 +157,7 @@ class Capture:
             self._keep(f"calls/{call.number:06d}-out", flat, structure, note)
         files.append("calls.jsonl", note)
         if call.error is None:
-            self._snapshot(call)
+            self._snapshot(call, example)
 
     def _place(self, call: RootCall) -> Files | None:
         """Where this process keeps its files; claimed at its first call."""
@@ -220,15 +221,19 @@ class Capture:
         for part in ("in", "out"):
             self._files.remove(f"calls/{number:06d}-{part}.safetensors")
 
-    def _snapshot(self, call: RootCall) -> None:
-        """Have the module stored, once; later only its weights, where they have changed."""
+    def _snapshot(self, call: RootCall, example: Any) -> None:
+        """Have the module stored, once; later only its weights, where they have changed.
+
+        `example` is what went into the call, as it was before it.
+        """
         module = self._modules.get(id(calls.own_module(call.module)))
         if module is None or self._files is None:
             return
-        if module.snapshot_due:
+        if module.snapshot_due and example is not None:
             module.snapshot_due = False
             from .capture_fork import snapshot
 
+            call.args, call.kwargs = example
             snapshot(self._files, module.number, call, self._key, self._bytes_limit)
         else:
             module.weights.refresh(training=call.training)

@@ -1,15 +1,16 @@
 """A module as a program of its own, by `torch.export`: no Python of the user's is needed to run it.
 
 Exported in evaluation mode. As many dimensions stay open as torch can prove, the batch first; then
-the program is run beside the module, on the captured inputs and on another batch size, and is only
-kept if both answer alike.
+the program is loaded from its file and run beside the module, on the captured inputs and on another
+batch size, and is only kept if both answer alike.
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
 
-from .calls import own_module
+from .capture_values import containers_copied, is_mapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,16 +33,24 @@ class Example:
     def __init__(self, torch: Any, args: Any, kwargs: Any) -> None:
         self._torch = torch
         self._map = torch.utils._pytree.tree_map
-        self.args = self._map(self._own, tuple(args))
-        self.kwargs = self._map(self._own, dict(kwargs))
+        self._inputs = self._map(self._own, (tuple(args), dict(kwargs)))
         self.batch = self._batch()
+
+    def inputs(self) -> Any:
+        """Positional and named ones; containers are new each time, for a call may add to them."""
+        return containers_copied(self._inputs)
+
+    def run(self, module: Any) -> Any:
+        """What the module answers."""
+        args, kwargs = self.inputs()
+        return module(*args, **kwargs)
 
     def _own(self, value: Any) -> Any:
         return value.detach().clone() if isinstance(value, self._torch.Tensor) else value
 
     def tensors(self) -> list[Any]:
         """All of them, in order."""
-        leaves = self._torch.utils._pytree.tree_flatten((self.args, self.kwargs))[0]
+        leaves = self._torch.utils._pytree.tree_flatten(self._inputs)[0]
         return [each for each in leaves if isinstance(each, self._torch.Tensor)]
 
     def _batch(self) -> int | None:
@@ -56,10 +65,7 @@ class Example:
                 return value
             return value[torch.arange(count) % batch].clone()
 
-        found = Example(torch, (), {})
-        found.args, found.kwargs = self._map(resized, self.args), self._map(resized, self.kwargs)
-        found.batch = found._batch()
-        return found
+        return Example(torch, *self._map(resized, self._inputs))
 
 
 def export(torch: Any, module: Any, call: RootCall, path: str) -> dict[str, Any]:
@@ -69,17 +75,22 @@ def export(torch: Any, module: Any, call: RootCall, path: str) -> dict[str, Any]
     """
     module.eval()
     example = Example(torch, call.args, call.kwargs)
-    own_module(module)(*example.args, **example.kwargs)  # its error is plainer than the exporter's
+    answer = example.run(module)  # its error is plainer than the exporter's
+    only_tensors = any(not _exportable(torch, leaf) for leaf in _flat(torch, answer))
+    if only_tensors:
+        _answer_only_tensors(torch, module)
     problems: list[str] = []
     for way, example_used, shapes in _ways(torch, module, example):
         try:
             program = _exported(torch, module, example_used, shapes)
-            found = _checked(torch, module, program, example, dynamic=shapes is not None)
             torch.export.save(program, path)
+            loaded = torch.export.load(path)
+            found = _checked(torch, module, loaded, example, dynamic=shapes is not None)
         except Exception as error:  # noqa: BLE001 - the next way may work
             problems.append(f"{way}: {type(error).__name__}: {error}"[:_LONGEST_REASON])
             continue
-        return {"way": way, "dynamic": open_dimensions(program), **found, "tried": problems}
+        found.update(dynamic=open_dimensions(program), only_tensors=only_tensors, tried=problems)
+        return {"way": way, **found}
     raise RuntimeError("; ".join(problems[-1:]) or "nothing to export")
 
 
@@ -91,7 +102,7 @@ def _ways(torch: Any, module: Any, example: Example) -> Iterator[tuple[str, Exam
     if example.batch == 1:
         try:
             larger = example.of_batch(2)
-            module(*larger.args, **larger.kwargs)
+            larger.run(module)
         except Exception:  # noqa: BLE001 - it takes one sample at a time
             larger = example
     if automatic is not None:
@@ -112,14 +123,15 @@ def _shapes(torch: Any, module: Any, example: Example, mark: Any, every: bool) -
             return dict.fromkeys(range(value.dim()), mark)
         return {0: mark} if value.shape[0] == example.batch else None
 
-    bound = inspect.signature(module.forward).bind(*example.args, **example.kwargs)
+    args, kwargs = example.inputs()
+    bound = inspect.signature(module.forward).bind(*args, **kwargs)
     return {
         name: torch.utils._pytree.tree_map(of, value) for name, value in bound.arguments.items()
     }
 
 
 def _exported(torch: Any, module: Any, example: Example, shapes: Any) -> Any:
-    arguments = (module, example.args, example.kwargs)
+    arguments = (module, *example.inputs())
     if shapes is None:
         return torch.export.export(*arguments)
     try:  # without Dynamo: quicker, and closer to what eager does; not before torch 2.3
@@ -140,8 +152,7 @@ def _checked(
     runnable = program.module()
     largest, batches = 0.0, []
     for each in tried:
-        theirs = _leaves(torch, module(*each.args, **each.kwargs))
-        ours = _leaves(torch, runnable(*each.args, **each.kwargs))
+        theirs, ours = _leaves(torch, each.run(module)), _leaves(torch, each.run(runnable))
         if len(theirs) != len(ours):
             raise DifferentError("another number of outputs")
         for a, b in zip(theirs, ours):
@@ -154,14 +165,41 @@ def _checked(
 
 
 def _leaves(torch: Any, output: Any) -> list[Any]:
-    found = torch.utils._pytree.tree_flatten(output)[0]
-    if any(hasattr(each, "to_tuple") for each in found):  # an output class torch does not know
-        found = torch.utils._pytree.tree_flatten([_plain(each) for each in found])[0]
-    return [each for each in found if isinstance(each, torch.Tensor)]
+    return [each for each in _flat(torch, output) if isinstance(each, torch.Tensor)]
 
 
-def _plain(value: Any) -> Any:
-    return value.to_tuple() if hasattr(value, "to_tuple") else value
+def _flat(torch: Any, output: Any) -> list[Any]:
+    return list(torch.utils._pytree.tree_flatten(output)[0])
+
+
+def _exportable(torch: Any, leaf: Any) -> bool:
+    return leaf is None or isinstance(leaf, (torch.Tensor, bool, int, float))
+
+
+def _answer_only_tensors(torch: Any, module: Any) -> None:
+    """Have the module leave out what a program cannot give back: texts, objects.
+
+    By a class of its own in place of the module's, so that inputs and weights keep their names.
+    """
+    kind = type(module)
+
+    @functools.wraps(kind.forward)
+    def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return _tensors_of(torch, kind.forward(self, *args, **kwargs))
+
+    module.__class__ = type(kind.__name__, (kind,), {"forward": forward})
+
+
+def _tensors_of(torch: Any, value: Any) -> Any:
+    """The tensors in dicts, lists and tuples; None for everything else."""
+    if isinstance(value, torch.Tensor):
+        return value
+    if is_mapping(value):
+        found = {name: _tensors_of(torch, each) for name, each in value.items()}
+        return {name: each for name, each in found.items() if each is not None}
+    if isinstance(value, (list, tuple)):
+        return [each for each in (_tensors_of(torch, each) for each in value) if each is not None]
+    return None
 
 
 def _dims(program: Any) -> list[list[int]]:

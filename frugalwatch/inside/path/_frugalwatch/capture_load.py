@@ -102,3 +102,42 @@ def _sealed(folder: str, part: str, name: str, key_path: str) -> bytes:
     if "file" not in stored:
         raise LookupError(str(stored.get("why_not", "not stored")))
     return read_sealed(key_path, os.path.join(folder, name), name, stored.get("seal", ""))
+
+
+def load_call(process: str, number: int, part: str = "in") -> Any:
+    """What went into a kept call, as (args, kwargs), or with `part` "out" what came out.
+
+    `process` is the folder of a process. Containers are plain: a named tuple comes back as a tuple,
+    an output class as a dict. Raises OSError where the call is not kept, LookupError where a part
+    of it could not be.
+    """
+    path = os.path.join(process, "calls", f"{number:06d}-{part}.safetensors")
+    tensors = read_safetensors(path)
+    with open(path, "rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    structure = json.loads(header["__metadata__"]["structure"])
+    if part == "in":
+        return tuple(_rebuilt(structure["args"], tensors)), _rebuilt(structure["kwargs"], tensors)
+    return _rebuilt(structure["output"], tensors)
+
+
+def _rebuilt(node: dict[str, Any], tensors: dict[str, Any]) -> Any:
+    if "tensor" in node:
+        value = tensors[node["tensor"]]
+        return value.numpy() if node.get("numpy") else value
+    if "list" in node:
+        return [_rebuilt(each, tensors) for each in node["list"]]
+    if "tuple" in node:
+        return tuple([_rebuilt(each, tensors) for each in node["tuple"]])
+    if "dict" in node:
+        return {key: _rebuilt(each, tensors) for key, each in node["dict"]}
+    if "float" in node:
+        return float(node["float"])
+    if "torch" in node:
+        import torch
+
+        text = str(node["torch"])
+        return getattr(torch, text[6:]) if text.startswith("torch.") else torch.device(text)
+    if "value" in node:
+        return node["value"]
+    raise LookupError(f"a {node.get('other')} that was not kept: {node.get('why')}")

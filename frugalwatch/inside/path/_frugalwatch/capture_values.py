@@ -77,7 +77,7 @@ class Flat:
             return {"torch": str(value)}
         if isinstance(value, (list, tuple)):
             return self._sequence(value, name, depth)
-        if isinstance(value, dict):
+        if is_mapping(value):
             return self._mapping(value, name, depth)
         numpy = sys.modules.get("numpy")
         if numpy is not None and isinstance(value, numpy.ndarray):
@@ -213,6 +213,27 @@ def write_safetensors(file: BinaryIO, tensors: dict[str, Any], metadata: dict[st
     file.write(struct.pack("<Q", len(text)) + text)
     for tensor in tensors.values():
         file.write(raw_bytes(tensor))
+
+
+def is_mapping(value: object) -> bool:
+    """Whether a value is a dict or something like it, such as a tokenizer's batch."""
+    return isinstance(value, dict) or all(
+        hasattr(type(value), each) for each in ("keys", "items", "__getitem__", "__len__")
+    )
+
+
+def containers_copied(value: Any, depth: int = 0) -> Any:
+    """The value with its lists, tuples and dicts copied, so that a call can add nothing to them.
+
+    What is only like a dict becomes one; tensors and everything else stay the same objects.
+    """
+    if depth >= _DEEPEST:
+        return value
+    if type(value) in (list, tuple):
+        return type(value)([containers_copied(each, depth + 1) for each in value])
+    if type(value) is dict or (is_mapping(value) and not isinstance(value, dict)):
+        return {key: containers_copied(each, depth + 1) for key, each in value.items()}
+    return value
 
 
 def class_name(value: object) -> str:
