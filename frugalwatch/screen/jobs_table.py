@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
 
 from textual import events
 from textual.message import Message
@@ -12,6 +13,9 @@ from frugalwatch.ledger.queries import RunRow
 from frugalwatch.report.format import command_line, duration, percent
 from frugalwatch.screen.list_table import ListTable
 from frugalwatch.screen.words import Unit, row_carbon, row_energy, started_text, state_text
+
+if TYPE_CHECKING:
+    from frugalwatch.screen.view import Host
 
 _NARROW, _WIDE = 72, 110
 _COLUMNS = (("Run", 6), ("State", 12), ("Time", 13), ("Energy", 12), ("CO2e", 11))
@@ -114,7 +118,7 @@ class JobsTable(ListTable):
             "Time": duration(run.duration_s),
             "Energy": row_energy(run, self._unit),
             "CO2e": row_carbon(run),
-            "Started": started_text(run),
+            "Started": started_text(run, cast("Host", self.app).utc_ns() / 1e9),
             "Cover": "-" if run.coverage is None else percent(run.coverage),
         }
         cells = [_aligned(name, values[name], size) for name, size in self._fixed]

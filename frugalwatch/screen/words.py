@@ -204,10 +204,10 @@ def origin_text(device: DeviceNow) -> str:
     return words.get(device.origin, device.origin)
 
 
-def started_text(row: RunRow) -> str:
+def started_text(row: RunRow, now_utc_s: float | None = None) -> str:
     """When a run began, in local time: `11-22 05:10` in this year, else the date."""
     then = time.localtime(row.started_utc_s)
-    same_year = then.tm_year == time.localtime().tm_year
+    same_year = then.tm_year == time.localtime(now_utc_s).tm_year
     return time.strftime("%m-%d %H:%M" if same_year else "%Y-%m-%d", then)
 
 
