@@ -39,6 +39,8 @@ WHERE s.run_id = ? ORDER BY x.t_mono_ns, device.key
     "--format", "format_", type=click.Choice(["json", "csv"]), default="json", show_default=True
 )
 @click.option("--samples", is_flag=True, help="With every sample: cumulative joules by device.")
+@click.option("--phases", is_flag=True, help="CSV with a row a phase and activity.")
+@click.option("--units", is_flag=True, help="CSV with a row a unit: step, sample, request, ...")
 @click.option("--codecarbon", is_flag=True, help="CSV with the columns of emissions.csv.")
 @click.option("-o", "--output", metavar="FILE", help="Write there instead of to stdout.")
 @click.option("--ledger", metavar="FILE", help="Look into this database.")
@@ -47,6 +49,8 @@ def command(
     runs: tuple[str, ...],
     format_: str,
     samples: bool,
+    phases: bool,
+    units: bool,
     codecarbon: bool,
     output: str | None,
     ledger: str | None,
@@ -57,14 +61,14 @@ def command(
     frugalwatch export > runs.json             every run object, in one array
     frugalwatch export --format csv            one row a run, in J, g and seconds
     frugalwatch export last --samples --format csv -o samples.csv
+    frugalwatch export --units -o units.csv    what each step, sample or request cost
     frugalwatch export --codecarbon -o emissions.csv
 
     RUN is as for `frugalwatch show`. Joules of samples are cumulative from the run's first one.
     """
     from frugalwatch.ledger.current import open_database
 
-    if codecarbon and samples:
-        raise UsageError("emissions.csv has no samples", hint="leave out --samples or --codecarbon")
+    _refuse_two({"samples": samples, "phases": phases, "units": units, "codecarbon": codecarbon})
     settings = load({"ledger": ledger}, cwd=os.getcwd(), environ=os.environ).settings
     with open_database(settings, os.environ) as database:
         chosen = [find_run(database, name) for name in runs] or list_runs(database)[::-1]
@@ -73,10 +77,28 @@ def command(
                 from frugalwatch.crosscheck.codecarbon_csv import write_emissions
 
                 write_emissions(_documents(database, chosen), file)
+            elif phases or units:
+                _write_parts(_documents(database, chosen), file, units=units)
             elif format_ == "csv":
                 _write_csv(file, database, chosen, samples=samples)
             else:
                 _write_json(file, database, chosen, samples=samples)
+
+
+def _refuse_two(asked: dict[str, bool]) -> None:
+    names = [f"--{name}" for name, given in asked.items() if given]
+    if len(names) > 1:
+        raise UsageError(f"{names[0]} and {names[1]} are two tables", hint="write them one by one")
+
+
+def _write_parts(documents: Iterator[dict[str, object]], file: TextIO, *, units: bool) -> None:
+    from frugalwatch.report.csv_rows import PHASE_COLUMNS, UNIT_COLUMNS, phase_rows, unit_rows
+
+    columns = UNIT_COLUMNS if units else PHASE_COLUMNS
+    writer = csv.DictWriter(file, columns, lineterminator="\n")
+    writer.writeheader()
+    for document in documents:
+        writer.writerows(unit_rows(document) if units else phase_rows(document))
 
 
 def _write_json(file: TextIO, db: Database, runs: list[RunRow], *, samples: bool) -> None:

@@ -10,7 +10,7 @@ import click
 
 from frugalwatch.config.load import load
 from frugalwatch.config.settings import Settings
-from frugalwatch.ledger.queries import STATES, RunRow, list_runs
+from frugalwatch.ledger.queries import STATES, RunRow, leading_units, list_runs
 
 SCHEMA = "frugalwatch.runs/1"
 DEFAULT_LIMIT = 20
@@ -41,12 +41,14 @@ def command(
     frugalwatch runs --all --json    all of them, for programs
     """
     settings = load({"ledger": ledger}, cwd=os.getcwd(), environ=os.environ).settings
-    runs = _find(settings, state, text, None if everything else limit + 1)
+    limit_and_one = None if everything else limit + 1
+    runs, units = _find(settings, state, text, limit_and_one, with_units=as_json)
     more = not everything and len(runs) > limit
     if more:
         runs.pop()
     if as_json:
-        click.echo(json.dumps({"schema": SCHEMA, "runs": [_object(run) for run in runs]}, indent=2))
+        objects = [{**_object(run), "unit": units.get(run.number)} for run in runs]
+        click.echo(json.dumps({"schema": SCHEMA, "runs": objects}, indent=2))
         return
     if not runs:
         said = "no such run" if text or state else "no runs yet"
@@ -58,17 +60,22 @@ def command(
         click.echo(note, err=True)
 
 
-def _find(settings: Settings, state: str | None, text: str, limit: int | None) -> list[RunRow]:
+def _find(
+    settings: Settings, state: str | None, text: str, limit: int | None, *, with_units: bool
+) -> tuple[list[RunRow], dict[int, dict[str, object]]]:
+    """The runs, and what each leads with where that is asked for."""
     from frugalwatch.errors import LedgerError
     from frugalwatch.ledger.connection import trouble
     from frugalwatch.ledger.current import open_database
 
     try:
         with open_database(settings, os.environ) as database:
-            return list_runs(database, state=state, text=text, limit=limit)
+            runs = list_runs(database, state=state, text=text, limit=limit)
+            numbers = [run.number for run in runs] if with_units else []
+            return runs, leading_units(database, numbers)
     except LedgerError as error:
         if trouble(error) == "missing":
-            return []
+            return [], {}
         raise
 
 

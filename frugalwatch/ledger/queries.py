@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -120,6 +121,17 @@ def stored_result(db: Database, run_number: int) -> dict[str, object] | None:
             result = json.loads(row["result"])
             return result if isinstance(result, dict) else None
     return None
+
+
+def leading_units(db: Database, run_numbers: Iterable[int]) -> dict[int, dict[str, object]]:
+    """What each of these runs leads with: the first of its `units`, where it has any."""
+    found = {}
+    for number in run_numbers:
+        query = "SELECT json_extract(result, '$.units[0]') AS unit FROM run WHERE id = ?"
+        for row in db.query(query, [number]):
+            if row["unit"]:
+                found[number] = json.loads(row["unit"])
+    return found
 
 
 def _by_prefix(db: Database, name: str) -> list[dict[str, Cell]]:

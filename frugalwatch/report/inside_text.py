@@ -32,9 +32,10 @@ _FAR_ABOVE = 100
 
 def leading_row(run: Document) -> list[str]:
     """The summary's line: what the leading unit cost, how sure that is, and how many there were."""
-    if not run["units"]:
+    units = run.get("units")  # a run that an older version settled has none
+    if not units:
         return []
-    unit = run["units"][0]
+    unit = units[0]
     figure, bounds = _cost(run, unit["per_unit"])
     if run["energy_j"] is None and unit["per_unit"]["cpu_s"] is not None:
         seconds = duration(unit["per_unit"]["cpu_s"])
@@ -49,7 +50,8 @@ def leading_row(run: Document) -> list[str]:
 
 def leading_pairs(run: Document) -> dict[str, object]:
     """The same for the line of key=value pairs; None for what is unknown."""
-    unit = run["units"][0] if run["units"] else {"unit": None, "count": None, "per_unit": {}}
+    units = run.get("units")
+    unit = units[0] if units else {"unit": None, "count": None, "per_unit": {}}
     costs = {key: unit["per_unit"].get(key) for key in ("energy_j", "estimated_j", "cpu_s")}
     return {
         "unit": unit["unit"],
@@ -63,7 +65,7 @@ def leading_pairs(run: Document) -> dict[str, object]:
 
 def unit_lines(run: Document) -> list[str]:
     """Every unit that was counted, and its samples, with what each cost."""
-    if not run["units"]:
+    if not run.get("units"):
         return []
     rows = []
     notes = []
@@ -89,7 +91,7 @@ def unit_lines(run: Document) -> list[str]:
 
 def activity_lines(run: Document) -> list[str]:
     """Time and energy by activity; a GPU's energy is named apart."""
-    found = run["activities"]
+    found = run.get("activities")
     if not found:
         return []
     rows = []
@@ -113,7 +115,7 @@ def activity_lines(run: Document) -> list[str]:
 
 def inside_lines(run: Document) -> list[str]:
     """The Python processes of the job, what failed in them, and why nothing was seen."""
-    found = run["inside"]
+    found = run.get("inside")
     if not found:
         return []
     lines = _process_lines(found)

@@ -97,6 +97,7 @@ def test_json_has_units_in_its_names_and_null_for_unknown(
         "co2e_g": 0.2,
         "cpu_s": 5.0,
         "coverage": 1.0,
+        "unit": None,
     }
 
 
