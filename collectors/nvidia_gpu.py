@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -52,6 +51,7 @@ class Gpu:
         self._retry_at_ns: int | None = None  # set while the card is gone
         self._conditions_at_ns: int | None = None  # None: not before the second look
         self._started_ns = clock_ns()
+        self._silent_ns: int | None = None  # the first poll that failed since the last good look
 
     def look(self) -> tuple[list[Observation], Disagreement | None]:
         """Reading, gaps and process shares. Nothing while a card is gone and not yet retried."""
@@ -63,6 +63,7 @@ class Gpu:
         except self._nvml.NVMLError as error:
             return self._failed(int(error.value)), None
         self.last_error = 0
+        self._silent_ns = None
         self._retry_at_ns = None
         self._retry_wait_s = _FIRST_RETRY_S
         observations = list(look.observations)
@@ -78,16 +79,20 @@ class Gpu:
 
     def poll(self) -> None:
         """Look at the hardware between two looks. The next look meets the same error, if any."""
-        with contextlib.suppress(self._nvml.NVMLError):
+        try:
             self.meter.poll()
+        except self._nvml.NVMLError:
+            self._silent_ns = self._silent_ns or self._clock_ns()
+        else:
+            self._silent_ns = None
 
     def _failed(self, code: int) -> list[Observation]:
         """The gap, after what was seen before it."""
         self.last_error = code
-        kept = self.meter.missed()
-        now_ns = self._clock_ns()
-        since_ns = self.meter.last_ns
         cause = _LOST.get(code)
+        now_ns = self._clock_ns()
+        kept = self.meter.missed(None if cause is None else self._silent_ns or now_ns)
+        since_ns = self.meter.last_ns
         detail = f"NVML: {_text(self._nvml, code)} ({code})"
         if cause is not None:
             self._retry_at_ns = now_ns + int(self._retry_wait_s * _NS)

@@ -16,6 +16,7 @@ _NS: Final = 1_000_000_000
 COUNTER_TICK_S: Final = 0.1  # the driver renews the counter every 100 ms
 # A card that falls off the bus takes its counter along; what it had shown until then is kept.
 _WATCH_EVERY_NS: Final = _NS // 10
+_MEAN_NS: Final = _NS // 2  # over less, a counter with steps of a tick gives no good mean power
 _UNKNOWN_POWER_W: Final = 300.0  # for the bound of one tick where the card tells no power at all
 
 
@@ -47,8 +48,11 @@ class Meter(Protocol):
         """Look at the hardware between two looks."""
         ...
 
-    def missed(self) -> Reading | None:
-        """A look failed. What was seen between the last look and the failure, if anything was."""
+    def missed(self, gone_ns: int | None) -> Reading | None:
+        """A look failed. What was seen between the last look and the failure, if anything was.
+
+        `gone_ns`: when the card was first found to be gone; None if it is still there.
+        """
         ...
 
     def state(self) -> tuple[Any, ...]:
@@ -138,8 +142,13 @@ class CounterMeter:
         reading = self._reading(t_ns, took_ns, power_w, highest_w)
         return Look([reading], power_w, self._compare(t_ns, power_w))
 
-    def missed(self) -> Reading | None:
-        """A look failed. The counter as it was polled last: of a lost card, all there will be."""
+    def missed(self, gone_ns: int | None) -> Reading | None:
+        """A look failed. The counter as it was polled last: of a lost card, all there will be.
+
+        A card that was there at the last poll and gone at the next one went at some moment between
+        them: the middle is taken, at the mean power since the last look, and the bounds take either
+        end.
+        """
         self._check.restart()
         polled, self._polled = self._polled, None
         if polled is None or self._last_raw_mj is None or self._last_ns is None:
@@ -147,10 +156,23 @@ class CounterMeter:
         t_ns, took_ns, raw_mj = polled
         if t_ns <= self._last_ns or raw_mj < self._last_raw_mj:
             return None
+        power_w, since_ns = self._last_w, t_ns - self._last_ns
+        if since_ns >= _MEAN_NS:
+            power_w = (raw_mj - self._last_raw_mj) * 1e6 / since_ns
         self._total_mj += raw_mj - self._last_raw_mj
         self._last_raw_mj, self._last_ns = raw_mj, t_ns
         highest_w = self._guess_w if self._last_w is None else self._last_w
-        return self._reading(t_ns, took_ns, self._last_w, highest_w)
+        reading = self._reading(t_ns, took_ns, power_w, highest_w)
+        if gone_ns is None or power_w is None or gone_ns - t_ns > 2 * _WATCH_EVERY_NS:
+            return reading
+        half_ns = (gone_ns - t_ns) // 2
+        self._last_ns += half_ns
+        self._told_uj += round(power_w * half_ns / 1e3)
+        return reading._replace(
+            t_mono_ns=self._last_ns,
+            energy_uj=self._told_uj,
+            high_uj=(reading.high_uj or reading.energy_uj) + round(highest_w * 2 * half_ns / 1e3),
+        )
 
     def state(self) -> tuple[Any, ...]:
         """Last raw counter, energy so far, what was told, doubt about the zero, instant."""
@@ -283,8 +305,9 @@ class PowerMeter:
         reading = Reading(self._device, t_ns, total.energy_uj, total.low_uj, total.high_uj, power_w)
         return Look([*gaps, reading], power_w)
 
-    def missed(self) -> Reading | None:
+    def missed(self, gone_ns: int | None) -> Reading | None:
         """A look failed. What has been integrated since the last one, up to the last sample."""
+        del gone_ns  # the samples follow each other closely
         t_ns = self._integrator.last_ns
         if t_ns is None:
             return None
