@@ -50,6 +50,7 @@ class Registry:
         self._listeners: list[Listener] = []
         self._around: list[Interceptor] = []
         self._waiting = False
+        self.counting = False
         self.tell_problem: Callable[[str, str], None] = _say_nothing
 
     def change(
@@ -140,9 +141,10 @@ def own_module(module: Any) -> Any:
 def start(options: list[str], line: Line) -> None:
     """Count root calls, for `--count calls`."""
     registry.tell_problem = line.problem
-    if "calls" in options:
+    if "calls" in options and not registry.counting:
         from .count_calls import CallCounter
 
+        registry.counting = True
         listen(CallCounter(line))
     for name in options:
         if name != "calls":
