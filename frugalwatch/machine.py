@@ -26,6 +26,16 @@ def pid_namespace() -> int | None:
         return None
 
 
+def user_name() -> str:
+    """The login name of the user that we run as; the number of one without a name."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
 def cpu_name() -> str | None:
     """The processor as it calls itself, None where it doesn't."""
     for line in read_text("/proc/cpuinfo", 4096).splitlines():

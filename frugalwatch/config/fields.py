@@ -90,6 +90,11 @@ FIELDS: Mapping[str, Field] = {
         "number", "Days after which raw samples are thinned to minutes.", 0.0, 36500.0
     ),
     "environment_allow": Field("list", "Further variables whose values may be stored."),
+    "by_user": Field(
+        "switch",
+        "Record who started a run, and show energy by user. Off: the user's name is not stored.",
+        project_may_set=False,
+    ),
     "embodied": Field(
         "text", "Hardware whose making is counted too: server-rack, 8*gpu-h100-sxm-80gb."
     ),

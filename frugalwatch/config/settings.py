@@ -32,5 +32,6 @@ class Settings(NamedTuple):
     live_grid_token_env: str = "ELECTRICITYMAPS_TOKEN"
     raw_sample_days: float = 7.0
     environment_allow: tuple[str, ...] = ()  # further variables whose values may be stored
+    by_user: bool = False  # record who started a run, and show energy by user
     embodied: str | None = None  # rows of the embodied table to amortise, None: not counted
     embodied_share: float = 1.0  # part of that hardware that the job had to itself

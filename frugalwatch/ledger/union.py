@@ -8,11 +8,20 @@ what is left.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 Interval: TypeAlias = tuple[int, int]  # from, to, in CLOCK_MONOTONIC nanoseconds of one boot
 Figures: TypeAlias = tuple[float, float, float]  # energy, low, high, in micro-joules
+
+
+_STREAMS = """
+SELECT s.device_id, s.origin, s.id, d.machine_id, d.key, d.domain, d.boundary, d.part_of,
+       d.encloses, s.opened_mono_ns
+FROM stream s JOIN device d ON d.id = s.device_id
+"""
+_IN_ORDER = "ORDER BY d.key, s.origin, s.opened_mono_ns"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +51,40 @@ def energy_between(
     Devices may contain each other (`part_of`, `encloses`): adding them up is the caller's decision.
     """
     streams = conn.execute(
-        """
-        SELECT s.device_id, s.origin, s.id, d.machine_id, d.key, d.domain, d.boundary, d.part_of,
-               d.encloses
-        FROM stream s JOIN device d ON d.id = s.device_id
-        WHERE s.boot_id = ? AND s.opened_mono_ns < ? ORDER BY d.key, s.origin, s.opened_mono_ns
-        """,
+        f"{_STREAMS} WHERE s.boot_id = ? AND s.opened_mono_ns < ? {_IN_ORDER}",
         (boot_id, to_mono_ns),
     ).fetchall()
-    groups: dict[tuple[int, str], list[tuple[int, ...]]] = {}
+    return _united(conn, boot_id, streams, from_mono_ns, to_mono_ns)
+
+
+def energy_of_runs(
+    conn: sqlite3.Connection,
+    boot_id: int,
+    run_ids: Sequence[int],
+    from_mono_ns: int,
+    to_mono_ns: int,
+) -> list[DeviceEnergy]:
+    """`energy_between` from the recordings of these runs alone (all of one boot).
+
+    Costs a few look-ups a stream, however many samples there are.
+    """
+    streams = [
+        stream
+        for run_id in run_ids
+        for stream in conn.execute(f"{_STREAMS} WHERE s.run_id = ?", (run_id,))
+    ]
+    streams.sort(key=lambda stream: (stream[4], stream[1], stream[9]))
+    return _united(conn, boot_id, streams, from_mono_ns, to_mono_ns)
+
+
+def _united(
+    conn: sqlite3.Connection,
+    boot_id: int,
+    streams: Sequence[tuple[Any, ...]],  # Any: the columns of _STREAMS
+    from_mono_ns: int,
+    to_mono_ns: int,
+) -> list[DeviceEnergy]:
+    groups: dict[tuple[int, str], list[tuple[Any, ...]]] = {}
     for stream in streams:
         groups.setdefault((stream[0], stream[1]), []).append(stream)
     found = []
@@ -64,7 +98,7 @@ def energy_between(
                 covered = add(covered, interval)
         if not covered:
             continue
-        _, _, _, machine_id, key, domain, boundary, part_of, encloses = members[0]
+        machine_id, key, domain, boundary, part_of, encloses = members[0][3:9]
         found.append(
             DeviceEnergy(
                 machine_id=machine_id,
@@ -144,9 +178,11 @@ def _recorded(conn: sqlite3.Connection, stream_id: int, begin: int, end: int) ->
         return []
     gaps: list[Interval] = []
     for gap in conn.execute(
+        # By the run, too: the index of the events goes by that.
         "SELECT since_mono_ns, t_mono_ns FROM event"
-        " WHERE stream_id = ? AND energy_missing AND since_mono_ns < t_mono_ns",
-        (stream_id,),
+        " WHERE run_id IS (SELECT run_id FROM stream WHERE id = :id)"
+        " AND stream_id = :id AND energy_missing AND since_mono_ns < t_mono_ns",
+        {"id": stream_id},
     ):
         gaps = add(gaps, gap)
     return subtract((begin, end), gaps)

@@ -16,10 +16,20 @@ from frugalwatch.machine import (
     pid_namespace,
     read_line,
     read_text,
+    user_name,
 )
 from frugalwatch.privacy import mask_arguments, storable_environment
 from frugalwatch.sampler.context import RunContext
 from frugalwatch.sampler.job_tree import start_time
+
+
+def _environment(context: RunContext) -> dict[str, str | None]:
+    """What of the environment is stored; the user's name only where that was switched on."""
+    settings = context.plan.settings
+    stored = storable_environment(context.plan.environment, settings.environment_allow)
+    if settings.by_user:
+        stored["USER"] = user_name()
+    return stored
 
 
 def describe_run(context: RunContext) -> RunStart:
@@ -45,7 +55,7 @@ def describe_run(context: RunContext) -> RunStart:
         group_key=context.plan.group_key,
         parent_run_key=context.plan.parent_run_key,
         git_commit=git_commit(context.plan.cwd),
-        environment=storable_environment(context.plan.environment, settings.environment_allow),
+        environment=_environment(context),
         pid_namespace=pid_namespace(),
         supervisor_pid=context.plan.supervisor_pid,
         supervisor_starttime=start_time(context.plan.supervisor_pid),
