@@ -82,7 +82,7 @@ def isolate(cwd: str, environment: dict[str, str], *, cover: bool, network: bool
     if cover:
         _make_private(libc)
         _make_read_only(libc)
-        _cover(libc, folders_to_cover(cwd, environment))
+        _cover(libc, folders_to_cover(cwd, environment), _pipe(environment))
         os.chdir(cwd)  # the old one is the folder below the layer
     if not network:
         _raise_loopback(libc)
@@ -127,10 +127,19 @@ def _set_attributes(libc: ctypes.CDLL, path: str, attributes: _MountAttributes, 
         raise IsolationError(f"file systems could not be made read-only ({_error()}; Linux 5.12)")
 
 
-def _cover(libc: ctypes.CDLL, folders: list[str]) -> None:
-    """Lay a throw-away layer over each folder and over every mount below it."""
+def _pipe(environment: dict[str, str]) -> list[str]:
+    """The pipe on which the hook inside the command tells the sampler what it sees, if any.
+
+    Through a layer it would be another pipe, with nobody at its end.
+    """
+    path = environment.get("FRUGALWATCH_PIPE", "")
+    return [path] if path and os.path.exists(path) else []
+
+
+def _cover(libc: ctypes.CDLL, folders: list[str], kept: list[str]) -> None:
+    """Lay a throw-away layer over each folder and over every mount below it, not over `kept`."""
     # Descriptors, since the first layer hides the paths of what is mounted below it.
-    targets = [(p, os.open(p, os.O_PATH)) for p in _with_mounts_below(folders)]
+    targets = [(p, os.open(p, os.O_PATH)) for p in [*_with_mounts_below(folders), *kept]]
     _mount(libc, _STAGE, "tmpfs", "mode=1777", "a temporary file system")
     stage = os.path.join(_STAGE, ".layers")
     os.mkdir(stage, 0o700)
