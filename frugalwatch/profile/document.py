@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from frugalwatch.profile.bounds import Certainty, certainty, energy_bounds
+from frugalwatch.profile.layers import layer_objects, read_roots
 from frugalwatch.profile.packages import MODEL_PARTS, Packages
 from frugalwatch.profile.power import Power, read_power
 from frugalwatch.profile.recorded import Process, read_process
@@ -75,6 +76,7 @@ def build_profile(
         "packages": [
             {"package": name, **writer.amount(amount)} for name, amount in sums.packages.items()
         ],
+        "models": layer_objects(read_roots(processes), sums.parts, power),
         "functions": [writer.row(row) for row in sums.functions[:_MOST_ROWS]],
         "lines": [writer.row(row) for row in sums.lines[:_MOST_ROWS]],
         "notes": _notes(power, processes, sums),

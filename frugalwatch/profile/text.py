@@ -17,6 +17,7 @@ Document: TypeAlias = Mapping[str, Any]
 _UNITS = ((1e3, "kJ"), (1.0, "J"), (1e-3, "mJ"), (0.0, "uJ"))
 _SCALE = {"kJ": 1e3, "J": 1.0, "mJ": 1e-3, "uJ": 1e-6}
 _SMALLEST_SHARE = 0.0005
+_MOST_MODELS = 3
 
 
 def joules(value: float, digits: int = 2) -> str:
@@ -56,6 +57,11 @@ def profile_text(
     document: Document, style: Style, *, rows: int = 20, by: str = "function", wall: bool = False
 ) -> str:
     """The head, the parts of the job, and the functions or lines that used most."""
+    models = document["models"]
+    layers = [
+        _section(_model_title(model), layer_table(document, model, rows), style)
+        for model in models[:_MOST_MODELS]
+    ]
     entries = document["lines" if by == "line" else "functions"]
     table = _wall_table(entries, rows) if wall else _cost_table(document, entries, rows)
     sections = [
@@ -63,6 +69,7 @@ def profile_text(
         _section("Parts of the job", _part_rows(document, "parts", "part"), style),
         _section("Own code of", _packages(document), style),
         _section("Lines" if by == "line" else "Functions", table, style),
+        *layers,
         "\n".join(_notes(document)),
     ]
     return "\n\n".join(s for s in sections if s)
@@ -141,6 +148,53 @@ def _cost_table(document: Document, entries: Sequence[Document], most: int) -> l
     table = _table(["self", "share", "bounds", "total", "where"], rows)
     left = sum(1 for e in entries if (e["self"]["share"] or 0) >= _SMALLEST_SHARE) - len(chosen)
     return [*table, f"... and {left} more (--rows)"] if left > 0 else table
+
+
+def _model_title(model: Mapping[str, Any]) -> str:
+    back = model["backward_s"]
+    times = f"{duration(model['call_s'] or 0.0)} a call"
+    if back:
+        times += f" and {duration(back)} backward"
+    return (
+        f"Layers of {model['root']}: {count(model['parameters'])} parameters, {times}"
+        f" ({model['watched_calls']} of {model['calls']} calls watched)"
+    )
+
+
+def layer_table(document: Document, model: Mapping[str, Any], most: int) -> list[str]:
+    """Layers by what they used; a container shows what it does beside calling its parts."""
+    chosen = [row for row in model["layers"] if row["share"] >= _SMALLEST_SHARE][:most]
+    rows = [
+        [
+            layer_energy(document, row),
+            share(row["share"]),
+            duration(row["forward_self_s"]),
+            duration(row["backward_s"]) if row["backward_s"] else "-",
+            "-" if row["flops"] is None else count(row["flops"]),
+            count(row["parameters"]),
+            f"{row['name']}  {row['kind']}",
+        ]
+        for row in chosen
+    ]
+    table = _table(["energy", "share", "forward", "backward", "FLOP", "params", "layer"], rows)
+    left = sum(1 for row in model["layers"] if row["share"] >= _SMALLEST_SHARE) - len(chosen)
+    return [*table, f"... and {left} more (--rows)"] if left > 0 else table
+
+
+def layer_energy(document: Document, row: Mapping[str, Any]) -> str:
+    """Joules of a layer, marked where they are modelled."""
+    if document["energy_kind"] is None:
+        return "-"
+    measured = document["energy_kind"] == "measured"
+    return joules(row["energy_j"]) if measured else f"~{joules(row['estimated_j'])}"
+
+
+def count(value: float) -> str:
+    """`0`, `640`, `2.36 M`, `151 M`, `1.2 G`."""
+    for least, unit in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if value >= least:
+            return f"{significant(value / least)}{unit}"
+    return f"{value:.0f}"
 
 
 def _wall_table(entries: Sequence[Document], most: int) -> list[str]:

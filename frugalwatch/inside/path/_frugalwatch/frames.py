@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 MOST_NODES = 100_000
 # Deeper stacks keep both ends.
 _DEEPEST = 256
+_ADDRESS_BITS = 64
 
 
 class Frames:
@@ -25,8 +26,9 @@ class Frames:
 
     def __init__(self) -> None:
         self.news: list[tuple[object, ...]] = []
-        self._size = 1  # node 0 is the root
-        self._by_instruction: dict[tuple[int, int, int], int] = {}
+        # By node: child by code and instruction. One number as the key, since a tuple would count
+        # towards the program's next garbage collection, which would then run in our thread.
+        self._children: list[dict[int, int]] = [{}]
         self._by_line: dict[tuple[int, int, int], int] = {}
         # The code itself is kept so that its id stays its own: comparing code objects is slow.
         self._codes: dict[int, tuple[int, CodeType]] = {}
@@ -44,19 +46,20 @@ class Frames:
         """The node of the stack that ends in `frame`, below the node `root`."""
         frames = []
         while frame is not None:
-            frames.append((frame.f_code, frame.f_lasti, frame))
+            frames.append(frame)
             frame = frame.f_back
         if len(frames) > _DEEPEST:
             del frames[_DEEPEST // 2 : -_DEEPEST // 2]
-        node = root
-        known = self._by_instruction
-        for code, at, seen in reversed(frames):
-            key = (node, id(code), at)
-            found = known.get(key)
+        node, children = root, self._children
+        while frames:
+            seen = frames.pop()
+            key = id(seen.f_code) | seen.f_lasti + 1 << _ADDRESS_BITS
+            found = children[node].get(key)
             if found is None:
-                if self._size >= MOST_NODES:
+                if len(children) >= MOST_NODES:
                     return node
-                found = self._by_instruction[key] = self._child(node, code, seen.f_lineno or 0)
+                found = self._child(node, seen.f_code, seen.f_lineno or 0)
+                children[node][key] = found
             node = found
         return node
 
@@ -75,8 +78,8 @@ class Frames:
         return node
 
     def _add(self, parent: int, code_number: int, line: int) -> int:
-        node = self._size
-        self._size += 1
+        node = len(self._children)
+        self._children.append({})
         self.news.append(("n", node, parent, code_number, line))
         return node
 

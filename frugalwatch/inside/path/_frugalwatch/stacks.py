@@ -79,7 +79,8 @@ class StackSampler:
         self._line = line
         self._user_switch_s = sys.getswitchinterval()
         self._main_ident = get_ident()
-        self.extra_lines: Callable[[], list[object]] = list  # what else goes into each slice
+        # What else goes into each slice, told whether it is the last one.
+        self.extra_lines: Callable[[bool], list[object]] = _no_lines
         self._begin_empty()
 
     def begin(self) -> None:
@@ -304,7 +305,7 @@ class StackSampler:
         }
         lines: list[object] = [self._head] if self._head else []
         lines += self._frames.news
-        lines += self.extra_lines()
+        lines += self.extra_lines(last)
         lines.append(["s", self._slice_began, now, cells, facts])
         self._head, self._frames.news = [], []
         try:
@@ -352,6 +353,11 @@ class StackSampler:
             sys.setswitchinterval(self._user_switch_s)
 
 
+def _no_lines(last: bool) -> list[object]:
+    del last
+    return []
+
+
 def _start_thread(function: Callable[[], None]) -> None:
     """A thread that no signal is ever delivered to: they are all the program's."""
     import _signal  # type: ignore[import-not-found] # what `signal` wraps, without its enums
@@ -397,10 +403,7 @@ def start(options: dict[str, object], line: Line) -> None:
     if not isinstance(folder, str) or not isinstance(hz, (int, float)) or not 1 <= hz <= 1000:
         raise ValueError("profile needs a folder and a rate of 1 to 1000 Hz")
     folder = os.path.join(folder, os.environ["FRUGALWATCH_RUN_KEY"])
-    try:
-        os.mkdir(folder, 0o700)
-    except FileExistsError:  # another process of the job was first
-        pass
+    os.makedirs(folder, 0o700, exist_ok=True)
     sampler = StackSampler(hz, folder, line)
     _samplers.append(sampler)
     atexit.register(sampler.stop)
