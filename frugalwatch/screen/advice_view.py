@@ -38,8 +38,8 @@ class AdviceView(View):
     LABEL = "Advice"
     LISTS = (ListTable,)
     HELP = """\
- Saves        of the best change: energy, or CPU time where there was no counter,
-              with its interval from rounds that no selection saw
+ Saves        of the best change: energy, or CPU time where there was no
+              counter, with its interval from rounds that no selection saw
  Since then   open: nobody used it. runs: applied with `run --with`.
               held, NOT held, cannot tell: what `verify` measured again"""
     BINDINGS: ClassVar[list[BindingType]] = [

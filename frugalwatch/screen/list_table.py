@@ -8,11 +8,10 @@ from textual.binding import Binding, BindingType
 from textual.widgets import DataTable
 
 
-class ListTable(DataTable[str]):
-    """A list with one line an entry and a cursor on one of them."""
+class MovingTable(DataTable[str]):
+    """A list with one line an entry and a cursor on one of them; there is nothing to open."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "select_cursor", "Open"),
         Binding("j,down", "cursor_down", "Move", show=False),
         Binding("k,up", "cursor_up", "Move", show=False),
         Binding("pagedown", "page_down", "Move", show=False),
@@ -23,3 +22,9 @@ class ListTable(DataTable[str]):
         Binding("h,left", "app.step(-1)", "View beside", show=False),
         Binding("l,right", "app.step(1)", "View beside", show=False),
     ]
+
+
+class ListTable(MovingTable):
+    """A list whose entries can be opened."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "select_cursor", "Open")]
