@@ -11,6 +11,7 @@ import sqlite3
 import time
 
 from frugalwatch.ledger.connection import writing
+from frugalwatch.ledger.thin_told import thin_told
 
 MINUTE_NS = 60 * 1_000_000_000
 # Of one transaction, so that no sampler waits long: 3600 rows at 1 Hz take 7 ms
@@ -49,6 +50,7 @@ def thin(conn: sqlite3.Connection, older_than_utc_ns: int, *, budget_s: float | 
         if stop_s is not None and time.monotonic() > stop_s:
             break
         removed += _thin_series(conn, "usage", "run_id", run_id, limit)
+        removed += thin_told(conn, run_id, limit, minute_ns=MINUTE_NS, slice_ns=_SLICE_NS)
         for (stream_id,) in conn.execute(
             "SELECT id FROM stream WHERE run_id = ?", (run_id,)
         ).fetchall():
