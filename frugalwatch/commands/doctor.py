@@ -70,6 +70,7 @@ def _only(examination: Examination, name: str) -> Examination:
 
 def _crosscheck(seconds: float, *, as_json: bool) -> None:
     from collectors.host import Host
+    from frugalwatch.calibration.place import Place
     from frugalwatch.crosscheck.compare import as_json as crosscheck_json
     from frugalwatch.crosscheck.compare import run_crosscheck
     from frugalwatch.crosscheck.render import render
@@ -80,5 +81,12 @@ def _crosscheck(seconds: float, *, as_json: bool) -> None:
     def progress(text: str) -> None:
         click.echo(text, err=True)
 
-    result = run_crosscheck(seconds, Host.from_environment(), progress=progress)
+    place = Place(Host.from_environment())
+    result = run_crosscheck(
+        seconds,
+        place.host,
+        settings=place.settings,
+        calibration=place.known(),
+        progress=progress,
+    )
     click.echo(json.dumps(crosscheck_json(result), indent=2) if as_json else render(result))

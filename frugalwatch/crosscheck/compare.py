@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from collectors.base import Collector, Device
+from collectors.calibration import Calibration
 from collectors.cpu_identity import read_cpu_identity
 from collectors.host import Host
 from collectors.limits import read_limits
+from frugalwatch.config.settings import Settings
 from frugalwatch.crosscheck.causes import Situation, causes_of
 from frugalwatch.crosscheck.tracker_process import Absent, Opinion, TrackerProcess, script
 from frugalwatch.meter import DeviceEnergy, Meter, hardware
@@ -67,6 +69,8 @@ def run_crosscheck(
     seconds: float,
     host: Host,
     *,
+    settings: Settings | None = None,
+    calibration: Calibration | None = None,
     collectors: Sequence[Collector] | None = None,
     models: Callable[[Sequence[Device]], Sequence[Collector]] | None = None,
     others: Sequence[TrackerProcess] | None = None,
@@ -74,17 +78,21 @@ def run_crosscheck(
 ) -> CrosscheckResult:
     """Measure one window of `seconds` with our collectors and with every other tracker there is.
 
-    `collectors` are our sources (default: all hardware), `models` gives what stands in for parts
-    that they leave out (default: the CPU and memory models as a run would use them), `others` the
-    trackers to ask (default: pyRAPL and codecarbon). An absent tracker is part of the result.
+    `settings` and `calibration` are those of a run on this machine. `collectors` are our sources
+    (default: the hardware that a run would read), `models` gives what stands in for parts that they
+    leave out (default: the CPU and memory models as a run would use them), `others` the trackers to
+    ask (default: pyRAPL and codecarbon). An absent tracker is part of the result.
     """
+    settings = settings or Settings()
     waiting = list(others if others is not None else trackers())
     absent: list[Absent] = []
     opinions: list[Opinion] = []
     try:
         present = [t for t in waiting if not _missing(t.launch(), absent)]
-        with Meter(hardware(host) if collectors is None else collectors) as meter:
-            for model in (models or _models_for(host))(list(meter.devices.values())):
+        ours = hardware(host, settings.sources_off) if collectors is None else collectors
+        stand_ins = models or _models_for(host, settings, calibration)
+        with Meter(ours) as meter:
+            for model in stand_ins(list(meter.devices.values())):
                 meter.add(model)
             if present:
                 progress(f"waiting for {', '.join(t.name for t in present)} to load")
@@ -235,15 +243,19 @@ def as_json(result: CrosscheckResult) -> dict[str, object]:
     }
 
 
-def _models_for(host: Host) -> Callable[[Sequence[Device]], Sequence[Collector]]:
+def _models_for(
+    host: Host, settings: Settings, calibration: Calibration | None
+) -> Callable[[Sequence[Device]], Sequence[Collector]]:
     def models(devices: Sequence[Device]) -> Sequence[Collector]:
         from collectors.cpu_model import cpu_model_collector
         from collectors.ram_model import ram_model_collector, ram_needs_model
 
         covered = {domain for device in devices for domain in (device.domain, *device.encloses)}
-        if "cpu" not in covered:
-            return [cpu_model_collector(host)]
-        return [ram_model_collector(host)] if ram_needs_model(devices) else []
+        if "cpu" not in covered and "cpu_model" not in settings.sources_off:
+            return [cpu_model_collector(host, settings.cpu_model, calibration)]
+        if ram_needs_model(devices) and "ram_model" not in settings.sources_off:
+            return [ram_model_collector(host)]
+        return []
 
     return models
 

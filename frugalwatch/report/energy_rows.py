@@ -114,7 +114,7 @@ def modelled_rows(run: Document) -> list[str]:
     bounds = energy_range(low, high, beside_j=value)
     lines = [
         row("Energy", about(energy(value, 2)), f"likely {bounds}"),
-        row("", "modelled from CPU time: do not report it as measured"),
+        row("", f"{_model(run)}: do not report it as measured"),
     ]
     sources = [d["source"] for d in run["devices"] if d["counted"] and is_model(d)]
     lines += [line for source in sources for line in wrapped("", source)]
@@ -126,6 +126,13 @@ def modelled_rows(run: Document) -> list[str]:
     elif run["estimated_above_idle_j"] is not None:
         lines.append(row("Above idle", about(energy(run["estimated_above_idle_j"], 2))))
     return lines
+
+
+def _model(run: Document) -> str:
+    keys = [d["device"] for d in run["devices"] if d["counted"] and is_model(d)]
+    if keys and all(key.startswith("codecarbon:") for key in keys):
+        return "modelled by codecarbon"
+    return "modelled from CPU time"
 
 
 def is_model(device: Mapping[str, Any]) -> bool:

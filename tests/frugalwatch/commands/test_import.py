@@ -134,3 +134,13 @@ def test_the_sums_in_the_ledger_are_those_of_the_run_object(ledger: Path, tmp_pa
     assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
     connection.close()
     assert estimated == devices == pytest.approx(82_392_993, abs=2)
+
+
+def test_an_imported_figure_is_said_to_be_the_other_trackers(
+    ledger: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path / "emissions.csv", ROW)
+    assert main(["import", "codecarbon", path]) == 0
+    capsys.readouterr()
+    assert main(["show"]) == 0
+    assert "modelled by codecarbon: do not report it as measured" in capsys.readouterr().out
