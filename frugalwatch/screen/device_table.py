@@ -4,6 +4,7 @@ all that is known.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from rich.text import Text
@@ -19,6 +20,7 @@ from frugalwatch.screen.words import LETTERS, Unit, energy_text, ordered, origin
 _NARROW, _WIDE = 80, 110
 _LEFT_OUT = frozenset({"Peak", "Clock", "Temp"})  # on less than 80 columns
 _BAR = 8
+_VENDORS = ("NVIDIA GeForce ", "NVIDIA ", "AMD Radeon ", "AMD ", "Intel(R) ")
 
 
 class _Column(NamedTuple):
@@ -71,10 +73,14 @@ class DeviceTable(Static):
         text = Text() if run is None else self._table(run, unit, most)
         if text == self._shown:
             return
-        # Laying the screen out anew costs more than all else; only a further line needs it.
-        height = text.plain.count("\n")
-        self.update(text, layout=height != self._height)
-        self._height, self._shown = height, text
+        self._shown = text
+        self.update(text, layout=False)
+        # Laying the screen out anew costs more than all else; only a further line needs it. Its
+        # own idea of the height would go by how a line that was made for another width wraps.
+        height = text.plain.count("\n") + 1 if text else 0
+        if height != self._height:
+            self._height = height
+            self.styles.height = height
 
     def _table(self, run: RunNow, unit: Unit, most: int) -> Text:
         columns = _columns(self.app.size.width, run)
@@ -86,12 +92,13 @@ class DeviceTable(Static):
         devices = ordered(run.devices)
         counted = [device for device in devices if device.counted]
         hues = dict(zip((d.key for d in counted), colours(counted), strict=True))
-        shown = devices if len(devices) <= most else devices[: most - 1]
+        names = _names(run.devices)
+        shown = devices if len(devices) <= most else _most_urgent(devices, most - 1)
         for device in shown:
             letter = LETTERS.get(device.domain, "O") if device.counted else " "
             hue = hues.get(device.key)
             text.append(f"\n {letter} ", style=f"bold {hue}" if hue else "")
-            cells = self._cells(device, run, unit, columns)
+            cells = [names[device.key], *self._cells(device, run, unit, columns)]
             text.append(_line(cells, columns), style="" if device.counted else "dim")
         if len(shown) < len(devices):
             text.append(f"\n   and {len(devices) - len(shown)} more: press Enter", style="dim")
@@ -108,7 +115,6 @@ class DeviceTable(Static):
             share = min(1.0, power_w / device.power_limit_w)
         titles = {column.title for column in columns}
         cells = [
-            device.name or device.key,
             watts(power_w, modelled=device.is_modelled),
             self._of_limit(share, wide="of limit" in titles),
             energy_text(device.energy, unit, modelled=device.is_modelled),
@@ -162,6 +168,35 @@ def _columns(width: int, run: RunNow) -> tuple[_Column, ...]:
     columns = tuple(column for column in columns if column.title not in empty)
     left = width - 1 - _LETTER - sum(column.width for column in columns[:-1])
     return (*columns[:-1], columns[-1]._replace(width=max(columns[-1].width, left)))
+
+
+def _most_urgent(devices: Sequence[DeviceNow], most: int) -> list[DeviceNow]:
+    """So many of the devices, in their order: what gives no figure must not be left out."""
+    ranked = sorted(devices, key=lambda device: device.silent is None)
+    kept = {device.key for device in ranked[:most]}
+    return [device for device in devices if device.key in kept]
+
+
+def _names(devices: Sequence[DeviceNow]) -> dict[str, str]:
+    """What each device is called: without its vendor, and numbered where several are called so.
+
+    The numbers follow the driver's order when the run began.
+    """
+    plain = {device.key: _without_vendor(device.name or device.key) for device in devices}
+    names: dict[str, str] = {}
+    seen: dict[str, int] = {}
+    for key, name in plain.items():
+        twins = sum(1 for other in plain.values() if other == name)
+        number = seen[name] = seen.get(name, -1) + 1
+        names[key] = f"{number} {name}" if twins > 1 else name
+    return names
+
+
+def _without_vendor(name: str) -> str:
+    for vendor in _VENDORS:
+        if name.startswith(vendor) and len(name) > len(vendor):
+            return name[len(vendor) :]
+    return name
 
 
 def _known(device: DeviceNow, width: int) -> str:

@@ -21,7 +21,7 @@ from frugalwatch.screen.words import Unit
 
 _TALL = 36
 # Lines of devices on a short and on a tall screen.
-_DEVICES_SHORT, _DEVICES_TALL = 4, 11
+_DEVICES_SHORT, _DEVICES_TALL = 6, 11
 
 
 class LiveView(View):

@@ -58,12 +58,17 @@ def energy_at_end(heading: Projection, unit: Unit) -> str:
 
 
 def time_left(heading: Projection) -> str:
-    """`52 min 10 s left`; empty before it can be told."""
+    """`~52 min 10 s left (48 min 02 s to 1 h 01 min)`; empty before it can be told."""
     left = heading.left_s
     if left is None:
         return ""
     low, high = duration(left.low), duration(left.high)
     return f"{about(duration(left.value))} left" + (f" ({low} to {high})" if low != high else "")
+
+
+def time_left_short(heading: Projection) -> str:
+    """`~52 min 10 s left`."""
+    return time_left(heading).partition(" (")[0]
 
 
 def carbon_and_cost_at_end(run: RunNow, heading: Projection) -> str:

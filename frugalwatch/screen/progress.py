@@ -11,12 +11,14 @@ from frugalwatch.screen.live_words import (
     energy_at_end,
     progress_text,
     time_left,
+    time_left_short,
 )
 from frugalwatch.screen.records import RunNow
 from frugalwatch.screen.symbols import Symbols
 from frugalwatch.screen.words import Unit, fitting, steps_text
 
 _BAR = 12
+_ANY, _GAP = 10_000, "  "
 _FULL: dict[Symbols, tuple[str, str]] = {
     "braille": ("⣿", "⣀"),
     "block": ("█", "░"),
@@ -54,18 +56,14 @@ def progress_line(run: RunNow, unit: Unit, width: int, symbols: Symbols) -> str:
     heading = run.projection
     if heading is None:
         return steps_text(run.steps)
-    done = f"{progress_text(heading)} {bar(heading.share, _BAR, symbols)} {done_text(heading)}"
-    at_end = energy_at_end(heading, unit)
-    if len(done) + len(at_end) + 2 > width:
-        done = f"{progress_text(heading)}, {done_text(heading)}"
-    parts = [
-        done,
-        at_end,
-        time_left(heading),
-        carbon_and_cost_at_end(run, heading),
-        steps_text(run.steps),
-    ]
-    return fitting(parts, width, gap="  ")
+    told = f"{progress_text(heading)} {bar(heading.share, _BAR, symbols)} {done_text(heading)}"
+    at_end, left = energy_at_end(heading, unit), time_left_short(heading)
+    if len(fitting([told, at_end, left], _ANY, gap=_GAP)) > width:
+        told = f"{progress_text(heading)}, {done_text(heading)}"
+    if len(fitting([told, at_end, time_left(heading)], _ANY, gap=_GAP)) <= width:
+        left = time_left(heading)
+    more = [carbon_and_cost_at_end(run, heading), steps_text(run.steps)]
+    return fitting([told, at_end, left, *more], width, gap=_GAP)
 
 
 def bar(share: float, cells: int, symbols: Symbols) -> str:
