@@ -61,12 +61,15 @@ def command(  # noqa: PLR0917 - click passes every option by its name
     if as_json:
         click.echo(json.dumps(profile.document, indent=2))
     elif not (html or svg or speedscope or collapsed):
+        from shutil import get_terminal_size
+
         from frugalwatch.profile.text import profile_text
         from frugalwatch.report.style import choose_style, stdout_is_terminal
 
         style = choose_style(os.environ, is_terminal=stdout_is_terminal())
         by = "line" if by_line else "function"
-        text = profile_text(profile.document, style, rows=rows, by=by, wall=wall)
+        width = get_terminal_size().columns - 2 if stdout_is_terminal() else 0
+        text = profile_text(profile.document, style, rows=rows, by=by, wall=wall, width=width)
         click.echo(text, color=style.on)
 
 

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
+from colorsys import hls_to_rgb
 from dataclasses import dataclass, field
 from html import escape
 
 from frugalwatch.profile.packages import OWN, STDLIB, Packages, short_place
+from frugalwatch.profile.recorded import Frame
 from frugalwatch.profile.tree import Amount, Node
 
 WIDTH = 1200.0
 _ROW = 18
 # Narrower than this part of the whole, a box is no box.
 _NARROWEST = 0.0004
+# Between an import and the module that is imported stand six frames of Python's own.
+_MACHINERY = "<frozen importlib."
 _CHARACTER = 6.6  # width of one at 11 px monospace
 _NAMED_HUES = {OWN: 28, STDLIB: 215, "torch": 12, "numpy": 190, "pandas": 265, "": 0}
 
@@ -49,16 +53,23 @@ def boxes(root: Node, packages: Packages, weigh: Callable[[Amount], float]) -> B
         box.weight += weight
         for node in stack[1:]:
             frame = node.frame
+            if frame.filename.startswith(_MACHINERY):
+                continue
             key = (frame.filename, frame.function, frame.first_line)
             child = box.children.get(key)
             if child is None:
                 package = packages.of_file(frame.filename) if frame.filename else ""
                 child = box.children[key] = Box(
-                    frame.function, frame.filename, frame.first_line, package
+                    _name(frame), frame.filename, frame.first_line, package
                 )
             child.weight += weight
             box = child
     return _without_lone_thread(top)
+
+
+def _name(frame: Frame) -> str:
+    """A module that is being imported goes by its file."""
+    return short_place(frame.filename) if frame.function == "<module>" else frame.function
 
 
 def _without_lone_thread(top: Box) -> Box:
@@ -149,6 +160,7 @@ def _fitted(name: str, width: float) -> str:
 def colour(package: str) -> str:
     """A light colour for each package, the same in every graph."""
     if not package:
-        return "hsl(0 0% 82%)"
+        return "#d1d1d1"
     hue = _NAMED_HUES.get(package, zlib.crc32(package.encode()) % 360)
-    return f"hsl({hue} 70% 76%)"
+    rgb = hls_to_rgb(hue / 360, 0.76, 0.7)
+    return "#" + "".join(f"{round(255 * part):02x}" for part in rgb)

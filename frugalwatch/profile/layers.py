@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from frugalwatch.profile.packages import BACKWARD, FORWARD
 from frugalwatch.profile.power import Power
@@ -139,8 +139,9 @@ def layer_objects(
     for root in roots:
         forward_part = _ratio(root.wall_ns, all_forward_ns)
         backward_part = _ratio(_backward_of_all(root), all_backward_ns)
+        split = _Split(forward, forward_part, backward, backward_part)
         rows = [
-            _layer(root, layer, forward, forward_part, backward, backward_part, power)
+            _layer(root, layer, split, power)
             for layer in root.layers
             if layer.calls or layer.backward_ns
         ]
@@ -176,17 +177,19 @@ def _backward_of_all(root: Root) -> float:
     return root.backward_ns / root.watched_backward * max(root.learning, root.watched_backward)
 
 
-def _layer(
-    root: Root,
-    layer: Layer,
-    forward: Amount,
-    forward_part: float,
-    backward: Amount,
-    backward_part: float,
-    power: Power,
-) -> dict[str, Any]:
-    ahead = forward_part * _ratio(layer.own_ns, root.forward_ns)
-    back = backward_part * _ratio(layer.backward_ns, root.backward_ns)
+class _Split(NamedTuple):
+    """What all forward and all backward passes used, and which parts of it are this root's."""
+
+    forward: Amount
+    forward_part: float
+    backward: Amount
+    backward_part: float
+
+
+def _layer(root: Root, layer: Layer, split: _Split, power: Power) -> dict[str, Any]:
+    ahead = split.forward_part * _ratio(layer.own_ns, root.forward_ns)
+    back = split.backward_part * _ratio(layer.backward_ns, root.backward_ns)
+    forward, backward = split.forward, split.backward
     calls = max(1, layer.calls)
     flops = layer.flops / calls if layer.flops_known else None
     own_s = layer.own_ns / 1e9 / calls

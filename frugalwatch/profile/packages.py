@@ -77,6 +77,8 @@ def _part_of_frame(filename: str, function: str) -> str | None:
 
 def short_place(filename: str) -> str:
     """A file as people name it: from its package on, or its last two folders."""
+    if filename.startswith("<frozen "):
+        return filename[len("<frozen ") : -1]
     installed = _INSTALLED.search(filename)
     if installed:
         return filename[installed.start(1) :]

@@ -8,7 +8,14 @@ from frugalwatch.profile.document import Profile, shown_energy
 from frugalwatch.profile.exports import weigh, weight_of
 from frugalwatch.profile.flame import Box, boxes, colour, svg
 from frugalwatch.profile.packages import Packages, short_place
-from frugalwatch.profile.text import joule_range, joules, share, share_range
+from frugalwatch.profile.text import (
+    count,
+    joule_range,
+    joules,
+    layer_energy,
+    share,
+    share_range,
+)
 from frugalwatch.report.format import duration
 
 _MOST_ROWS = 200
@@ -44,7 +51,7 @@ def html_page(profile: Profile) -> str:
         functions=[_row(entry, kind) for entry in document["functions"][:_MOST_ROWS]],
         lines=[_row(entry, kind) for entry in document["lines"][:_MOST_ROWS]],
         duration=duration,
-        layers=[],
+        models=[_model(model, document) for model in document["models"]],
     )
 
 
@@ -112,4 +119,35 @@ def _row(entry: dict[str, Any], kind: str | None) -> dict[str, Any]:
         "cpu_value": own["cpu_s"],
         "wait": duration(max(0.0, own["wall_s"] - own["cpu_s"])),
         "wait_value": max(0.0, own["wall_s"] - own["cpu_s"]),
+    }
+
+
+def _model(model: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "root": model["root"],
+        "parameters": count(model["parameters"]),
+        "call": duration(model["call_s"] or 0.0),
+        "backward": duration(model["backward_s"]) if model["backward_s"] else "",
+        "watched": model["watched_calls"],
+        "calls": model["calls"],
+        "flops": count(model["flops_per_call"]) + ("" if model["flops_known"] else " or more"),
+        "gpu": any(row["gpu_s"] is not None for row in model["layers"]),
+        "layers": [_layer(row, document) for row in model["layers"]],
+    }
+
+
+def _layer(row: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **row,
+        "energy": layer_energy(document, row),
+        "percent": 100 * row["share"],
+        "share_text": share(row["share"]),
+        "forward": duration(row["forward_self_s"]),
+        "whole": duration(row["forward_s"]),
+        "backward": duration(row["backward_s"]) if row["backward_s"] else "-",
+        "flop_text": "-" if row["flops"] is None else count(row["flops"]),
+        "speed": f"{count(row['flops_per_s'])}FLOP/s" if row["flops_per_s"] else "-",
+        "size": count(row["parameters"]),
+        "gpu": "-" if row["gpu_s"] is None else duration(row["gpu_s"]),
+        "gpu_energy": "-" if row["gpu_energy_j"] is None else joules(row["gpu_energy_j"]),
     }

@@ -54,7 +54,13 @@ def share_range(entry: Mapping[str, Any]) -> str:
 
 
 def profile_text(
-    document: Document, style: Style, *, rows: int = 20, by: str = "function", wall: bool = False
+    document: Document,
+    style: Style,
+    *,
+    rows: int = 20,
+    by: str = "function",
+    wall: bool = False,
+    width: int = WIDTH,
 ) -> str:
     """The head, the parts of the job, and the functions or lines that used most."""
     models = document["models"]
@@ -63,7 +69,8 @@ def profile_text(
         for model in models[:_MOST_MODELS]
     ]
     entries = document["lines" if by == "line" else "functions"]
-    table = _wall_table(entries, rows) if wall else _cost_table(document, entries, rows)
+    room = max(WIDTH, width) - 45
+    table = _wall_table(entries, rows, room) if wall else _cost_table(document, entries, rows, room)
     sections = [
         "\n".join(_head(document, style)),
         _section("Parts of the job", _part_rows(document, "parts", "part"), style),
@@ -132,7 +139,7 @@ def _part_rows(document: Document, key: str, name: str) -> list[str]:
     return _table(["energy", "share", "bounds", "CPU", name], rows)
 
 
-def _cost_table(document: Document, entries: Sequence[Document], most: int) -> list[str]:
+def _cost_table(document: Document, entries: Sequence[Document], most: int, room: int) -> list[str]:
     """By own energy; `total` includes what a function calls."""
     chosen = [e for e in entries if (e["self"]["share"] or 0) >= _SMALLEST_SHARE][:most]
     rows = [
@@ -141,7 +148,7 @@ def _cost_table(document: Document, entries: Sequence[Document], most: int) -> l
             share(e["self"]["share"]),
             share_range(e["self"]),
             share(e["total"]["share"]),
-            _place(e, WIDTH - 45),
+            _place(e, room),
         ]
         for e in chosen
     ]
@@ -197,7 +204,7 @@ def count(value: float) -> str:
     return f"{value:.0f}"
 
 
-def _wall_table(entries: Sequence[Document], most: int) -> list[str]:
+def _wall_table(entries: Sequence[Document], most: int, room: int) -> list[str]:
     """By the time that threads were there, working or waiting; waiting costs no CPU energy."""
     chosen = sorted(entries, key=lambda e: e["self"]["wall_s"], reverse=True)
     rows = [
@@ -206,7 +213,7 @@ def _wall_table(entries: Sequence[Document], most: int) -> list[str]:
             duration(min(e["self"]["cpu_s"], e["self"]["wall_s"])),
             duration(max(0.0, e["self"]["wall_s"] - e["self"]["cpu_s"])),
             duration(e["total"]["wall_s"]),
-            _place(e, WIDTH - 45),
+            _place(e, room),
         ]
         for e in chosen[:most]
         if e["self"]["wall_s"] > 0
