@@ -18,38 +18,47 @@ if TYPE_CHECKING:
     from .line import Line
 
 
+class _Thread:
+    """Where one thread is with its steps."""
+
+    __slots__ = ("begun_ns", "depth", "last_ns")
+
+    def __init__(self) -> None:
+        self.depth = 0  # steps that have begun and not ended
+        self.begun_ns = 0
+        self.last_ns = 0  # end of the last one; 0 before the first
+
+
 class Steps:
-    """The steps of this process. `last_ns` is when the last one ended, by thread."""
+    """The steps of this process."""
 
     def __init__(self, tallies: Tallies) -> None:
         self._tallies = tallies
         self._tally = tallies.tally("step")
-        self._open: "dict[int, int]" = {}  # steps that have begun, by thread
-        self._begun_ns: "dict[int, int]" = {}
-        self.last_ns: "dict[int, int]" = {}
+        self._threads: "dict[int, _Thread]" = {}
 
     def before(self, wrapper: "FrameType") -> None:
         """A step begins, called by torch in this frame."""
-        thread = _thread.get_ident()
-        depth = self._open.get(thread, 0)
-        if depth and not _is_inside_another(wrapper):
-            depth = 0  # a step that raised never came to its end
-        self._open[thread] = depth + 1
-        if not depth:
-            self._begun_ns[thread] = time.monotonic_ns()
+        thread = self._threads.get(_thread.get_ident())
+        if thread is None:
+            thread = self._threads[_thread.get_ident()] = _Thread()
+        if thread.depth and not _is_inside_another(wrapper):
+            thread.depth = 0  # a step that raised never came to its end
+        thread.depth += 1
+        if thread.depth == 1:
+            thread.begun_ns = time.monotonic_ns()
 
     def after(self) -> None:
         """A step has ended."""
-        thread = _thread.get_ident()
-        depth = self._open[thread] = self._open.get(thread, 1) - 1
-        if depth > 0:
+        thread = self._threads[_thread.get_ident()]
+        thread.depth -= 1
+        if thread.depth > 0:
             return
         now = time.monotonic_ns()
-        self._tallies.spend("optimizer", now - self._begun_ns.get(thread, now))
-        last = self.last_ns.get(thread)
-        if last is not None:
-            self._tally.took(now - last)
-        self.last_ns[thread] = now
+        self._tallies.spend("optimizer", now - thread.begun_ns)
+        if thread.last_ns:
+            self._tally.took(now - thread.last_ns)
+        thread.last_ns = now
         self._tally.add(now)
 
     def done(self) -> int:
@@ -57,8 +66,10 @@ class Steps:
         return self._tally.count()
 
     def pause(self) -> None:
-        """What comes now is no part of the next step's time."""
-        self.last_ns.pop(_thread.get_ident(), None)
+        """What this thread did since its last step is no part of the next one's time."""
+        thread = self._threads.get(_thread.get_ident())
+        if thread is not None:
+            thread.last_ns = 0
 
 
 _steps: "list[Steps]" = []
@@ -127,8 +138,9 @@ class _RankTeller:
         self._told: "tuple[int, int] | None" = None
 
     def tell(self, final: bool) -> None:
+        """Say it once it is known; the process group may be gone again at the end."""
         distributed = sys.modules.get("torch.distributed")
-        if distributed is None or not distributed.is_available():
+        if final or distributed is None or not distributed.is_available():
             return
         if distributed.is_initialized():
             place = distributed.get_rank(), distributed.get_world_size()
