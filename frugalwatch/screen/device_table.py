@@ -98,7 +98,8 @@ class DeviceTable(Static):
             letter = LETTERS.get(device.domain, "O") if device.counted else " "
             hue = hues.get(device.key)
             text.append(f"\n {letter} ", style=f"bold {hue}" if hue else "")
-            cells = [names[device.key], *self._cells(device, run, unit, columns)]
+            name = _whole_words(names[device.key], columns[0].width - 1)
+            cells = [name, *self._cells(device, run, unit, columns)]
             text.append(_line(cells, columns), style="" if device.counted else "dim")
         if len(shown) < len(devices):
             text.append(f"\n   and {len(devices) - len(shown)} more: press Enter", style="dim")
@@ -197,6 +198,14 @@ def _without_vendor(name: str) -> str:
         if name.startswith(vendor) and len(name) > len(vendor):
             return name[len(vendor) :]
     return name
+
+
+def _whole_words(name: str, width: int) -> str:
+    """As many of its words as fit; a first word that does not is cut."""
+    words = name.split()
+    while len(words) > 1 and len(" ".join(words)) > width:
+        words.pop()
+    return " ".join(words)[:width]
 
 
 def _known(device: DeviceNow, width: int) -> str:

@@ -283,7 +283,7 @@ def test_eight_gpus_fit_and_the_rest_is_counted(ledger: Path) -> None:
     run.go(10, {g.key: 400.0 for g in gpus} | {CPU.key: 100.0})
     lines = look_at(ledger, world)
     line_with(lines, "3300 W now")
-    line_with(lines, "and 6 more: press Enter")
+    line_with(lines, "and 4 more: press Enter")
     tall = look_at(ledger, world, LARGE)
     for index in range(8):
         line_with(tall, f"H100 {index}", "400 W")
