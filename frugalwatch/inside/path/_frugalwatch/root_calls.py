@@ -233,9 +233,18 @@ def keep_from_compiler(torch: Any, *modules: str) -> None:
 def skip_in_compiler(torch: Any, function: Any) -> None:
     """Have torch.compile leave this function of ours alone where it is a frame of its own."""
     code = getattr(function, "__code__", None)
-    skip = getattr(getattr(torch._C._dynamo, "eval_frame", None), "skip_code", None)
-    if code is not None and skip is not None:
-        skip(code)
+    frames = getattr(torch._C._dynamo, "eval_frame", None)
+    if code is None or frames is None:
+        return
+    try:
+        if hasattr(frames, "skip_code"):  # in older versions of torch
+            frames.skip_code(code)
+        else:
+            action = frames._FrameAction
+            strategy = frames._FrameExecStrategy(action.SKIP, action.DEFAULT)
+            frames.set_code_exec_strategy(code, strategy)
+    except (AttributeError, TypeError):  # in newer ones: then it compiles a little more
+        return
 
 
 def _compiling_check(torch: Any) -> Any:
