@@ -1,0 +1,89 @@
+"""Steps, batches and epochs are counted exactly, and torch computes what it computes without us."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.frugalwatch.inside.kit import Ran, run_inside
+
+pytest.importorskip("torch")
+HERE = Path(__file__).parent
+_LOG_LINE = re.compile(r"^[A-Z]\d{4} .*\n", re.MULTILINE)  # torch's own, with time and pid
+
+
+@pytest.fixture(scope="module")
+def scenarios() -> Ran:
+    """The program of many scenarios, which has run to its end."""
+    ran = run_inside([sys.executable, str(HERE / "torch_scenarios.py")])
+    assert ran.returncode == 0, ran.stderr
+    return ran
+
+
+def test_every_way_of_training_has_the_steps_batches_and_epochs_that_it_has(
+    scenarios: Ran,
+) -> None:
+    results = json.loads(scenarios.stdout)
+    assert len(results) > 15
+    wrong = {name: result for name, result in results.items() if result[0] != result[1]}
+    assert wrong == {}
+    assert scenarios.told("problem") == []
+
+
+def test_what_was_counted_is_told(scenarios: Ran) -> None:
+    done = [done for done, _ in json.loads(scenarios.stdout).values()]
+    assert scenarios.counts() == {
+        unit: sum(each[unit] for each in done) for unit in ("step", "batch", "epoch")
+    }
+
+
+def test_activities_add_up_to_less_than_the_time_there_was(scenarios: Ran) -> None:
+    _, begun_ns, *_ = scenarios.told("hello")[0]
+    pid, ended_ns, spent = scenarios.told("spent")[-1]
+    assert pid == scenarios.told("hello")[0][0]
+    assert set(spent) == {"data_wait", "backward", "optimizer", "evaluation"}
+    assert all(figure > 0 for figure in spent.values())
+    # Eight threads made steps side by side, on two cores or more.
+    assert sum(spent.values()) - spent["optimizer"] < ended_ns - begun_ns
+
+
+def test_step_times_are_told_as_a_histogram(scenarios: Ran) -> None:
+    buckets: dict[int, int] = {}
+    for _, _, unit, pairs in scenarios.told("times"):
+        assert unit == "step"
+        buckets |= dict(pairs)  # the last one holds
+    # One fewer than steps for each thread, and after each evaluation.
+    assert scenarios.counts()["step"] - 30 < sum(buckets.values()) < scenarios.counts()["step"]
+    assert all(1.02**bucket < 100e9 for bucket in buckets)
+
+
+def test_results_graphs_exports_warnings_and_tracebacks_are_the_same_to_the_bit() -> None:
+    command = [sys.executable, str(HERE / "torch_results.py")]
+    plain, ours = run_inside(command, hooked=False), run_inside(command)
+    assert plain.stdout.splitlines() == ours.stdout.splitlines()
+    assert _LOG_LINE.sub("", plain.stderr) == _LOG_LINE.sub("", ours.stderr)
+    assert plain.returncode == ours.returncode == 1, "it ends with an error of its own"
+    assert len(plain.stdout.splitlines()) >= 15, plain.stderr
+    assert ours.counts()["step"] >= 22
+    assert ours.told("problem") == []
+
+
+def test_samples_are_those_of_the_batches_or_unknown() -> None:
+    script = """
+        import torch
+        from torch.utils.data import DataLoader, TensorDataset, IterableDataset
+        class Stream(IterableDataset):
+            def __iter__(self): yield from range(5)
+        data = TensorDataset(torch.ones(103, 2))
+        list(DataLoader(data, batch_size=10)), list(DataLoader(data, batch_size=10, drop_last=True))
+        import os
+        if os.fork() == 0:
+            list(DataLoader(Stream(), batch_size=2))
+            os._exit(0)
+        os.wait()
+    """
+    assert run_inside(script).samples("batch") == [203, None]
