@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from typing import NoReturn
 
 _OBJECTS_BETWEEN_COLLECTIONS = 50_000
 
@@ -52,6 +53,19 @@ def main() -> None:
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     forget_user_paths()
     forget_user_modules()
-    from frugalwatch.cli import main as run_command_line
+    try:
+        from frugalwatch.cli import main as run_command_line
 
-    sys.exit(run_command_line())
+        status = run_command_line()
+    except KeyboardInterrupt:  # between two commands, or while one is still being imported
+        _die_of_ctrl_c()
+    sys.exit(status)
+
+
+def _die_of_ctrl_c() -> NoReturn:
+    """End as a program without Python ends: a shell then stops its loop, and no traceback shows."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGINT)
+    os._exit(128 + signal.SIGINT)  # SIGINT is blocked

@@ -48,6 +48,9 @@ class CallersSignals(NamedTuple):
         # Python ignores these two for itself; what they were before is not known any more.
         for number in (signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
+        # A Ctrl-C that waits until here is the job's: Python's handler would take it for ours.
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
         if self.ignores_children:
             signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)

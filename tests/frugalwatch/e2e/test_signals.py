@@ -181,3 +181,20 @@ def test_term_ends_the_wait_for_descendants(frugalwatch: Frugalwatch) -> None:
     os.kill(process.pid, signal.SIGTERM)
     process.communicate(timeout=10)
     assert process.returncode == 0
+
+
+def test_a_ctrl_c_at_any_early_moment_reaches_the_job_once_or_means_no_job(
+    frugalwatch: Frugalwatch,
+) -> None:
+    handler = "trap 'echo int; exit 7' INT; echo ready; sleep 3 & wait $!; echo end"
+    seen = set()
+    for wait_ms in range(60, 260, 12):  # around the job's start, wherever that lies here
+        process = frugalwatch.start("run", "-q", "--", "sh", "-c", handler)
+        time.sleep(wait_ms / 1000)
+        os.killpg(process.pid, signal.SIGINT)
+        said, complained = process.communicate(timeout=15)
+        seen.add((process.returncode, said))
+        assert b"not found" not in complained
+    # -2: ended by the signal, before the job was or before it could handle it.
+    allowed = {(-2, b""), (130, b""), (7, b"ready\nint\n"), (130, b"ready\n")}
+    assert seen <= allowed | {(1, b"")}  # 1: Python itself was still starting
