@@ -269,9 +269,10 @@ import os, sys, pkgutil, importlib
 sys.path.insert(0, sys.argv[1])
 import frugalwatch, collectors, frugalwatch.cli
 import encodings.idna, traceback, pwd, json, zlib, contextlib, pynvml, psutil, datetime
+not_here = (".__main__", ".commands.", ".inside.", ".screen.")
 for package in (collectors, frugalwatch):
     for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-        if not any(part in module.name for part in (".__main__", ".commands.", ".inside.", ".screen.")):
+        if not any(part in module.name for part in not_here):
             importlib.import_module(module.name)
 import frugalwatch.commands.run
 if os.getuid() == 0:
