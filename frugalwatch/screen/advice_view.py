@@ -49,6 +49,7 @@ class AdviceView(View):
     ]
     SCOPED_CSS = False
     DEFAULT_CSS = """
+    AdviceView #about { text-wrap: nowrap; text-overflow: ellipsis; }
     AdviceView #advices { height: 6; }
     AdviceView #detail { height: 1fr; border-top: solid $panel; }
     .-tall AdviceView #advices { height: 12; }
@@ -116,6 +117,8 @@ class AdviceView(View):
     def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
         """Show the advice of the cursor."""
         event.stop()
+        if event.cursor_row < 0:
+            return  # the keys were pressed in an empty list
         if event.row_key.value and self.query_one(ListTable).has_focus:
             self._at = int(event.row_key.value)
             self._show_detail()

@@ -29,7 +29,6 @@ from frugalwatch.screen.keys import Keys
 from frugalwatch.screen.message import Empty, Notices, notices
 from frugalwatch.screen.reading import LedgerWatch
 from frugalwatch.screen.records import Look
-from frugalwatch.screen.run_page import RunPage
 from frugalwatch.screen.symbols import Symbols, choose_symbols
 from frugalwatch.screen.text_page import TextPage
 from frugalwatch.screen.themes import THEMES
@@ -41,6 +40,7 @@ _INTERVAL_S = 1.0
 _TALL = 36
 _TOLD_S = 8.0
 _VIEWS = ", ".join(view.LABEL for view in VIEWS)
+_PAUSE = "Stop and go on looking; the run goes on"
 _Answer = TypeVar("_Answer")
 
 
@@ -66,7 +66,9 @@ class Screen(App[None]):
         Binding("slash", "filter", "Filter", show=False, tooltip="Filter the list of all runs"),
         Binding("u", "units", "Units", tooltip="Wh and g, J and g, kWh and kg"),
         Binding("e", "export", "Export", tooltip="What is on the screen into a file"),
-        Binding("space", "pause", "Pause", tooltip="Stop and go on looking; the run goes on"),
+        Binding("space", "pause", "Pause", tooltip=_PAUSE),
+        # Where Space marks a line, this is what is left.
+        Binding("p", "pause", "Pause", show=False, tooltip=_PAUSE),
         Binding("ctrl+p", "command_palette", "Commands", tooltip="All commands, themes"),
         Binding("question_mark", "help", "Help"),
         Binding("q", "quit", "Quit", tooltip="Leave; runs go on"),
@@ -104,8 +106,7 @@ class Screen(App[None]):
         yield Header()
         yield Empty()
         with ContentSwitcher(id="views", initial=VIEWS[0].ID):
-            for view in VIEWS:
-                yield view()
+            yield VIEWS[0]()
         yield Notices()
         yield Keys()
 
@@ -141,6 +142,21 @@ class Screen(App[None]):
         """Open a view by its ID, closing whatever page is open."""
         while len(self.screen_stack) > 1:
             self.pop_screen()
+        switcher = self.screen_stack[0].query_one("#views", ContentSwitcher)
+        if switcher.query(f"#{name}"):
+            self._switch_to(name)
+        else:
+            self.run_worker(self._load_view(switcher, name))
+
+    async def _load_view(self, switcher: ContentSwitcher, name: str) -> None:
+        """Open a view for the first time."""
+        view = next(view for view in VIEWS if view.ID == name)()
+        view.display = False
+        if not switcher.query(f"#{name}"):  # nobody was faster
+            await switcher.mount(view)
+        self._switch_to(name)
+
+    def _switch_to(self, name: str) -> None:
         home = self.screen_stack[0]
         home.query_one("#views", ContentSwitcher).current = name
         self.view.take_focus()
@@ -150,6 +166,8 @@ class Screen(App[None]):
 
     def open_run(self, number: int) -> None:
         """Open the page of one run."""
+        from frugalwatch.screen.run_page import RunPage
+
         self.open_page(RunPage(number))
 
     def open_page(self, page: Page) -> None:

@@ -25,8 +25,8 @@ _WIDTH = 36
 def help_text(surface: type[Surface], program: type[DOMNode]) -> str:
     """What the keys do here and everywhere, and what is to be read on the screen."""
     here = bindings_of(surface)
-    own = {(binding.key, meaning(binding)) for binding in here}
-    everywhere = [b for b in bindings_of(program) if (b.key, meaning(b)) not in own]
+    own = {binding.key for binding in here}
+    everywhere = [binding for binding in bindings_of(program) if binding.key not in own]
     lines = [" This shows what the ledger knows and never touches a job: close it, open it.", ""]
     for title, bindings in ((surface.LABEL, here), ("Everywhere", everywhere)):
         if bindings:

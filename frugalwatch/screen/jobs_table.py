@@ -72,6 +72,8 @@ class JobsTable(ListTable):
     def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
         """Tell a person's move from our own."""
         event.stop()
+        if event.cursor_row < 0:
+            return  # the keys were pressed in an empty list
         number = _number(event.row_key.value)
         if number is not None and number != self._at and self.has_focus:
             self._at = number

@@ -63,6 +63,7 @@ class MachineView(View):
     ]
     SCOPED_CSS = False
     DEFAULT_CSS = """
+    MachineView Static { text-wrap: nowrap; text-overflow: ellipsis; }
     MachineView #sums { height: 5; }
     MachineView #what { height: 1; }
     MachineView #middle { height: 1fr; min-height: 3; }

@@ -121,7 +121,7 @@ def idle_lines(period: Period, unit: Unit, width: int, most: int) -> list[str]:
 
 
 def _gpu_lines(gpu: IdleGpu, unit: Unit, width: int) -> list[str]:
-    name = f" G {gpu.name[:20]:<21}"
+    name = f" G {gpu.name[:17]:<18}"
     parts = []
     if gpu.recorded_s > 0:
         text = energy_text(gpu.measured, unit)
@@ -133,7 +133,8 @@ def _gpu_lines(gpu: IdleGpu, unit: Unit, width: int) -> list[str]:
         else:
             text = energy_text(gpu.estimated, unit, modelled=True)
             watt = watts(gpu.idle_w.value if gpu.idle_w else None, modelled=True)
-            parts.append(f"{text} in {time_} between runs, {watt} by {gpu.idle_origin or 'model'}")
+            origin = gpu.idle_origin or "model"
+            parts.append(f"{text}: {time_} between runs at {watt}, {origin}")
     if not parts:
         parts.append("no time without a job is known")
     together = f"{name}{'; '.join(parts)}"
