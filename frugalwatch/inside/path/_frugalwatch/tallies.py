@@ -47,7 +47,7 @@ class Tally:
         else:
             cell[1] += samples
         if now_ns >= self._tallies.due_ns:
-            self._tallies.tell(final=False)
+            self._tallies.line.tell_counts()
 
     def count(self) -> int:
         """How many so far."""
@@ -91,7 +91,7 @@ class Tallies:
     """All tallies of a process, and the nanoseconds that its activities took."""
 
     def __init__(self, line: Line) -> None:
-        self._line = line
+        self.line = line
         self._pid = os.getpid()
         self._tallies: "dict[str, Tally]" = {}
         self._spent: "dict[tuple[int, str], int]" = {}
@@ -120,18 +120,18 @@ class Tallies:
         now = time.monotonic_ns()
         self.due_ns = now + PERIOD_NS
         for tally in list(self._tallies.values()):
-            tally.tell_count(self._line)
+            tally.tell_count(self.line)
         by_activity: "dict[str, int]" = {}
         for (_, activity), spent_ns in list(self._spent.items()):
             by_activity[activity] = by_activity.get(activity, 0) + spent_ns
         total = sum(by_activity.values())
         if total != self._spent_told:
             self._spent_told = total
-            self._line.tell("spent", by_activity)
+            self.line.tell("spent", by_activity)
         if final or now >= self._times_due_ns:
             self._times_due_ns = now + _TIMES_PERIOD_NS
             for tally in list(self._tallies.values()):
-                tally.tell_durations(self._line)
+                tally.tell_durations(self.line)
 
     def _begin(self) -> None:
         """In a forked child: its own counts begin at zero."""

@@ -137,10 +137,10 @@ class _RankTeller:
         self._line = line
         self._told: "tuple[int, int] | None" = None
 
-    def tell(self, final: bool) -> None:
-        """Say it once it is known; the process group may be gone again at the end."""
+    def tell(self, _final: bool) -> None:
+        """Say it once it is known; at the end the process group may be gone again."""
         distributed = sys.modules.get("torch.distributed")
-        if final or distributed is None or not distributed.is_available():
+        if distributed is None or not distributed.is_available():
             return
         if distributed.is_initialized():
             place = distributed.get_rank(), distributed.get_world_size()
