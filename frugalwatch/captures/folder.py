@@ -178,7 +178,8 @@ def _next_folder(folder: str) -> str:
             os.mkdir(path, 0o700)
         except FileExistsError:
             continue
-        with open(counter, "w", encoding="ascii") as file:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        with os.fdopen(os.open(counter, flags, 0o600), "w", encoding="ascii") as file:
             file.write(str(number))
         return path
 

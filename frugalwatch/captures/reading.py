@@ -88,6 +88,7 @@ class Module:
         }
 
 
+_LOCKS = ("storing.lock", "storing-again.lock")
 _PARTS = ("weights", "pickle", "program")
 
 
@@ -257,8 +258,12 @@ def _runs(order: tuple[int, ...]) -> list[list[int]]:
 
 
 def _locked(module: str) -> bool:
+    return any(_held(os.path.join(module, name)) for name in _LOCKS)
+
+
+def _held(path: str) -> bool:
     try:
-        descriptor = os.open(os.path.join(module, "storing.lock"), os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return False
     try:

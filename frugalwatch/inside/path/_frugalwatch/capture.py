@@ -10,6 +10,7 @@ as many as allowed, then every second one, every fourth one and so on.
 
 from __future__ import annotations
 
+import json
 import os
 import time
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 _MOST_LINES = 10_000
 # Inputs of calls that are not kept are hashed up to this size, to see how many repeat.
 _HASHED_BYTES = 4 << 20
-_HEADER_BYTES = 1 << 14
+_HEADER_BYTES = 160  # of a file for each tensor, about
 _MOST_MODULES = 16
 _OURS = (__name__, calls.__name__, Files.__module__, Flat.__module__, Weights.__module__)
 
@@ -43,7 +44,18 @@ class _Module:
         self.number = number
         self.weights = weights
         self.uses = {True: _Use(), False: _Use()}
-        self.snapshot_due = True
+        self.stored: list[tuple[str, bool]] = []  # signature and mode of calls it was stored at
+
+    def wants_storing(self, signature: str, training: bool) -> bool:
+        """Whether to store it now: at its first call, and at the first use that looks different.
+
+        What is no tensor is a constant of an exported program, so one made from a training call
+        with labels is not the one that is used later without.
+        """
+        if not self.stored:
+            return True
+        earlier = self.stored[-1][0]
+        return len(self.stored) == 1 and not training and signature != earlier
 
 
 class _Use:
@@ -115,8 +127,7 @@ class Capture:
             "inference_mode": call.inference_mode,
             "autocast": _autocast(torch),
         }
-        example = containers_copied((call.args, call.kwargs)) if module.snapshot_due else None
-        self._open[call.thread] = note, example
+        self._open[call.thread] = note, None
         if torch._C._len_torch_dispatch_stack():
             note["not_kept"] = "inside a torch dispatch mode"
             return
@@ -125,6 +136,10 @@ class Capture:
             "args": flat.add(list(call.args), "in"),
             "kwargs": flat.add(dict(call.kwargs), "in"),
         }
+        signature = json.dumps(structure)
+        if module.wants_storing(signature, call.training):
+            example = containers_copied((call.args, call.kwargs))
+            self._open[call.thread] = note, (signature, example)
         size = flat.size_bytes()
         note.update(inputs=flat.shapes(), input_bytes=size)
         wanted = use.wants_next()
@@ -141,7 +156,7 @@ class Capture:
 
     def end(self, call: RootCall) -> None:
         """After the call: note what came out, and store the module if that is still to be done."""
-        note, example = self._open.pop(call.thread, (None, None))
+        note, due = self._open.pop(call.thread, (None, None))
         files = self._files
         if note is None or files is None:
             return
@@ -157,7 +172,7 @@ class Capture:
             self._keep(f"calls/{call.number:06d}-out", flat, structure, note)
         files.append("calls.jsonl", note)
         if call.error is None:
-            self._snapshot(call, example)
+            self._snapshot(call, due)
 
     def _place(self, call: RootCall) -> Files | None:
         """Where this process keeps its files; claimed at its first call."""
@@ -195,11 +210,10 @@ class Capture:
 
     def _keep(self, name: str, flat: Flat, structure: object, note: dict[str, Any]) -> bool:
         """Write one file of a sample; where that is not possible, note why."""
-        import json
-
         assert self._files is not None
         metadata = {"structure": json.dumps(structure)}
-        size = flat.size_bytes() + len(metadata["structure"]) + _HEADER_BYTES
+        header = _HEADER_BYTES * (1 + len(flat.tensors)) + 2 * len(metadata["structure"])
+        size = flat.size_bytes() + header
         try:
             self._files.write(
                 name + ".safetensors",
@@ -221,20 +235,21 @@ class Capture:
         for part in ("in", "out"):
             self._files.remove(f"calls/{number:06d}-{part}.safetensors")
 
-    def _snapshot(self, call: RootCall, example: Any) -> None:
-        """Have the module stored, once; later only its weights, where they have changed.
+    def _snapshot(self, call: RootCall, due: Any) -> None:
+        """Have the module stored if that is `due`, else its weights where they have changed.
 
-        `example` is what went into the call, as it was before it.
+        `due` holds the call's signature, and what went into it as it was before it.
         """
         module = self._modules.get(id(calls.own_module(call.module)))
         if module is None or self._files is None:
             return
-        if module.snapshot_due and example is not None:
-            module.snapshot_due = False
+        if due is not None:
             from .capture_fork import snapshot
 
-            call.args, call.kwargs = example
-            snapshot(self._files, module.number, call, self._key, self._bytes_limit)
+            signature, (call.args, call.kwargs) = due
+            module.stored.append((signature, call.training))
+            again = len(module.stored) > 1
+            snapshot(self._files, module.number, call, self._key, self._bytes_limit, again=again)
         else:
             module.weights.refresh(training=call.training)
 

@@ -23,11 +23,22 @@ if TYPE_CHECKING:
 
 # The copy ends after this long, whatever it does.
 LIMIT_S = 240
-LOCK = "storing.lock"
+LOCK, LOCK_AGAIN = "storing.lock", "storing-again.lock"
 
 
-def snapshot(files: Files, number: int, call: RootCall, key: str | None, limit_bytes: int) -> None:
-    """Fork a copy that stores the module of this call and exports it; returns at once."""
+def snapshot(
+    files: Files,
+    number: int,
+    call: RootCall,
+    key: str | None,
+    limit_bytes: int,
+    *,
+    again: bool = False,
+) -> None:
+    """Fork a copy that stores the module of this call and exports it; returns at once.
+
+    With `again` it waits until the copy before it is done.
+    """
     why_not = _unsafe()
     if why_not:
         files.write_json(f"module-{number}/about.json", {"why_not": why_not})
@@ -35,7 +46,8 @@ def snapshot(files: Files, number: int, call: RootCall, key: str | None, limit_b
     import fcntl
 
     # Held by the copy as long as it works: who reads the capture knows that more is to come.
-    lock = _open(files.path(f"module-{number}", LOCK), os.O_RDWR | os.O_CREAT)
+    name = LOCK_AGAIN if again else LOCK
+    lock = _open(files.path(f"module-{number}", name), os.O_RDWR | os.O_CREAT)
     fcntl.flock(lock, fcntl.LOCK_EX)
     thread = _thread.get_ident()
     line.copying.add(thread)
@@ -103,6 +115,7 @@ def _leave_the_job(
         os.setsid()
         _drop_descriptors(files.path(f"module-{number}", "storing.log"), lock)
         os.nice(19)
+        _wait_for_the_first(files.path(f"module-{number}", LOCK), lock)
         from .capture_snapshot import store
 
         store(files, number, call, key, limit_bytes)
@@ -114,6 +127,16 @@ def _leave_the_job(
             status = 2
     finally:
         os._exit(status)
+
+
+def _wait_for_the_first(path: str, own: int) -> None:
+    """Wait until another copy that stores the same module is done."""
+    import fcntl
+
+    first = _open(path, os.O_RDWR)
+    if os.fstat(first).st_ino != os.fstat(own).st_ino:
+        fcntl.flock(first, fcntl.LOCK_SH)
+    os.close(first)
 
 
 def _open(path: str, flags: int) -> int:

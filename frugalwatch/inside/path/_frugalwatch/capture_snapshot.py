@@ -135,7 +135,8 @@ def _program(
         data = file.read()
     size = files.adopt(temporary, name + "program.pt2")
     seal = _sealed(key, "program.pt2", data)
-    return {"file": name + "program.pt2", "bytes": size, "seal": seal, **found}
+    about = {"file": name + "program.pt2", "bytes": size, "seal": seal, "call": call.number}
+    return {**about, **found}
 
 
 def _sealed(key: str | None, name: str, data: bytes) -> str:
