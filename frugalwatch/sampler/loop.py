@@ -27,6 +27,9 @@ if TYPE_CHECKING:  # loaded by `readers` where there is a driver to read
 
 # A driver that does not answer may hold up the last look this long.
 _LAST_LOOK_S = 0.9
+# What the job says is listened to once a second; in the first ones more often.
+_HEAR_NS = 1_000_000_000
+_HEAR_EARLY = 16
 _DAY_NS = 86_400_000_000_000
 # An hour of eight devices at 1 Hz takes 60 ms.
 _THINNING_S = 1.0
@@ -62,6 +65,7 @@ class Sampler:
         self._grid = GridWatch(context)
         self._job = _open_job(context.start.job_pid)
         self._interval_ns = round(context.plan.settings.interval_s * 1e9)
+        self._hear_next_ns = 0
         pipe = context.plan.api_pipe
         self._listener = Listener(pipe.descriptor) if pipe else None
 
@@ -111,7 +115,11 @@ class Sampler:
         self._panel.job_pids = self._meter.pids
         self._panel.look()
         self._journal.usage(now, cpu_us, self._panel.busy_us())
-        self._hear_the_job()
+        if now >= self._hear_next_ns:
+            self._hear_the_job()
+            # The pipe holds what is said meanwhile, and of most of it the last word is enough.
+            elapsed_ns = now - self._context.start.mono_ns
+            self._hear_next_ns = now + min(_HEAR_NS, elapsed_ns // _HEAR_EARLY)
         if not self._recorder.heard_inside:
             self._python.look(self._meter.pids, now)
         self._hear_the_grid()

@@ -14,6 +14,10 @@ _CHUNK = 1 << 16
 _AT_ONCE = 1 << 20  # so that a chatty job cannot keep the sampler from its readings
 _LONGEST = 1 << 16
 _NAME_LENGTH = 200
+# Lines of which the last one holds all: by process, or by process and unit. As they begin in JSON.
+_BY_PROCESS, _BY_UNIT = 2, 3
+_SERIES = {b'["step"': _BY_PROCESS, b'["spent"': _BY_PROCESS, b'["count"': _BY_UNIT}
+_TIMES = b'["times"'
 
 
 class PhaseBegan(NamedTuple):
@@ -74,7 +78,7 @@ class Listener:
 
     def receive(self) -> list[Message]:
         """What was said since the last call, up to as much as the pipe holds."""
-        messages: list[Message] = []
+        said: list[bytes] = []
         for _ in range(_AT_ONCE // _CHUNK):
             try:
                 data = os.read(self._descriptor, _CHUNK)
@@ -84,10 +88,12 @@ class Listener:
             if len(self._rest) > _LONGEST:  # no message of ours is: somebody else writes here
                 self._rest = b""
                 self.bad += 1
-            for line in lines:
-                self._take(line, messages)
+            said += lines
             if len(data) < _CHUNK:
                 break
+        messages: list[Message] = []
+        for line in latest(said):
+            self._take(line, messages)
         return messages
 
     def _take(self, line: bytes, messages: list[Message]) -> None:
@@ -98,6 +104,28 @@ class Listener:
             return
         if message is not None:
             messages.append(message)
+
+
+def latest(lines: list[bytes]) -> list[bytes]:
+    """The lines without those that a later one makes good: what is counted is told cumulatively.
+
+    Four processes tell a hundred such lines a second, and reading one takes 15 us. Any other line
+    (a phase begins, a process says hello) ends a stretch in which only the last one counts.
+    """
+    kept: list[bytes] = []
+    place: dict[tuple[bytes, ...], int] = {}
+    for line in lines:
+        kind, *rest = line.split(b",", 4)
+        if kind in _SERIES and len(rest) > _SERIES[kind]:
+            key = (kind, rest[0], rest[2] if _SERIES[kind] == _BY_UNIT else b"")
+            if key in place:
+                kept[place[key]] = line
+                continue
+            place[key] = len(kept)
+        elif kind != _TIMES:
+            place.clear()
+        kept.append(line)
+    return kept
 
 
 def parse(data: bytes) -> Message | None:

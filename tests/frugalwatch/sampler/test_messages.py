@@ -19,6 +19,7 @@ from frugalwatch.sampler.messages import (
     PhaseBegan,
     PhaseEnded,
     StepsSaid,
+    latest,
     parse,
 )
 from frugalwatch.sampler.recorder import Recorder
@@ -134,10 +135,45 @@ def test_a_full_pipe_is_read_in_one_go(pipe: tuple[int, int]) -> None:
     count = 0
     with contextlib.suppress(BlockingIOError):
         while True:
-            os.write(pipe[1], b'["step", 1, %d, 3]\n' % count)
+            os.write(pipe[1], b'["metric", 1, %d, "x", 3]\n' % count)
             count += 1
     assert count > 1000
     assert len(Listener(pipe[0]).receive()) == count
+
+
+def test_of_what_is_told_cumulatively_only_the_last_of_a_stretch_is_read() -> None:
+    lines = [
+        b'["step",1,10,1]',
+        b'["count",1,10,"step",1,null]',
+        b'["count",1,11,"batch",1,32]',
+        b'["times",1,12,"step",[[700,1]]]',
+        b'["count",2,13,"step",5,null]',
+        b'["count",1,14,"step",2,null]',
+        b'["times",1,15,"step",[[800,1]]]',
+        b'["step",1,16,2]',
+        b'["begin",1,17,16,"epoch",null]',
+        b'["step",1,18,3]',
+        b'["spent",1,19,{"forward":1}]',
+        b'["spent",1,20,{"forward":2}]',
+        b'["hello",1,21,"3.12",null,null,null,"x",[]]',
+        b'["spent",1,22,{"forward":1}]',
+        b"nonsense",
+    ]
+    left_out = {0, 1, 10}
+    kept = latest(lines)
+    assert sorted(kept) == sorted(line for n, line in enumerate(lines) if n not in left_out)
+    assert kept.index(lines[7]) < kept.index(lines[8]) < kept.index(lines[9]), "a phase's steps"
+    assert kept.index(lines[11]) < kept.index(lines[12]) < kept.index(lines[13])
+
+
+@given(st.lists(NEARLY.map(lambda v: json.dumps(v, separators=(",", ":")).encode()), max_size=30))
+def test_leaving_lines_out_leaves_the_last_of_each_kind(lines: list[bytes]) -> None:
+    kept = latest(lines)
+    assert set(kept) <= set(lines)
+    assert [line for line in kept if b"begin" in line[:8]] == [
+        line for line in lines if b"begin" in line[:8]
+    ]
+    assert not lines or lines[-1] in kept
 
 
 def test_strange_names_and_times_reach_the_ledger_or_are_refused(tmp_path: Path) -> None:
