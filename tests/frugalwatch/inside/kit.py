@@ -17,7 +17,7 @@ from typing import Any
 from frugalwatch.inside import folder
 
 _SET_PIPE_SIZE = 1031  # F_SETPIPE_SZ
-_DROPPED = ("FRUGALWATCH_", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX")
+_DROPPED = ("FRUGALWATCH_", "PYTHON")
 OLD_AND_NEW = ("3.9", "3.10", "3.11", "3.12", "3.13")
 
 

@@ -83,7 +83,8 @@ def test_children_of_multiprocessing_have_the_hook(tmp_path: Path, method: str) 
     script = tmp_path / "job.py"
     script.write_text(
         "import multiprocessing as m, os, sys\n"
-        "def child(): print(f\"{os.getpid()} {'_frugalwatch' in sys.modules}\\n\", end='', flush=True)\n"
+        "def child():\n"
+        "    os.write(1, f\"{os.getpid()} {'_frugalwatch' in sys.modules}\\n\".encode())\n"
         "if __name__ == '__main__':\n"
         f"    context = m.get_context({method!r})\n"
         "    children = [context.Process(target=child) for _ in range(2)]\n"

@@ -39,8 +39,7 @@ def followed(function: "Callable[..., object]", end: "End", owner: object, begun
 
 
 class _Bound:
-    """What is inside a bound method: looks like the function, and follows each call of it."""
-
+    # What is inside a bound method: looks like the function, and follows each call of it.
     __slots__ = ("_owner", "_watched")
 
     def __init__(self, watched: "Watched", owner: object) -> None:
@@ -52,6 +51,10 @@ class _Bound:
         watched = self._watched
         return followed(watched.__wrapped__, watched.end, self._owner, watched.begin(self._owner))
 
+    # A class has these itself, so they would not get to __getattr__.
+    __doc__ = property(lambda self: self._watched.__wrapped__.__doc__)
+    __module__ = property(lambda self: self._watched.__wrapped__.__module__)
+
     def __getattr__(self, name: str) -> object:
         if name == "__wrapped__":
             return self._watched.__wrapped__
@@ -62,6 +65,9 @@ class _Bound:
 
     def __hash__(self) -> int:
         return hash(self._watched)
+
+    def __reduce__(self) -> "tuple[object, ...]":
+        return self._watched.__reduce__()
 
 
 class Watched:
