@@ -81,6 +81,7 @@ class Journal:
         self._clock_ns = clock_ns
         self._conn: sqlite3.Connection | None = None
         self._file: FileIdentity | None = None
+        self._busy_s = 0.0
         self._failures = 0
         self._retry_at_ns = 0
         self._told: set[str] = set()
@@ -319,9 +320,12 @@ class Journal:
         """The open ledger. If its file was deleted or renamed, the run moves to a new one."""
         old = self._conn
         if old is not None and identity(self.path) == self._file:
-            old.execute(f"PRAGMA busy_timeout = {round(busy_s * 1000)}")
+            if busy_s != self._busy_s:
+                old.execute(f"PRAGMA busy_timeout = {round(busy_s * 1000)}")
+                self._busy_s = busy_s
             return old
         conn = open_ledger(self.path, create=True, notify=self._tell, busy_s=busy_s)
+        self._busy_s = busy_s
         if old is not None:
             self.recording.begin_again(try_copy(old, conn, self.recording.start.run_key))
             close_quietly(old)

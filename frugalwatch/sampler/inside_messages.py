@@ -128,12 +128,15 @@ def _spent(value: object) -> tuple[tuple[str, int], ...]:
 
 
 def _buckets(value: object) -> tuple[tuple[int, int], ...]:
-    found = []
-    for bucket, count in _listed(value):
-        if _amount(bucket) > _HIGHEST_BUCKET:
-            raise ValueError("no duration is so long")
-        found.append((bucket, _amount(count)))
-    return tuple(found)
+    found = tuple((bucket, count) for bucket, count in _listed(value))
+    if not all(
+        type(bucket) is int and type(count) is int and 0 <= bucket <= _HIGHEST_BUCKET
+        for bucket, count in found
+    ):
+        raise ValueError("no histogram of durations")
+    if any(not 0 <= count < 2**63 for _, count in found):
+        raise ValueError("not an amount")
+    return found
 
 
 def _listed(value: object) -> list:  # type: ignore[type-arg]  # JSON
