@@ -11,7 +11,7 @@ import os
 import signal
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import ClassVar, TypeVar, cast
+from typing import ClassVar, TypeVar
 
 from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
@@ -24,14 +24,14 @@ from frugalwatch.screen.export_page import ExportPage
 from frugalwatch.screen.hangup import end_when_terminal_goes
 from frugalwatch.screen.header import Header
 from frugalwatch.screen.help import help_text
-from frugalwatch.screen.jobs_view import JobsView
 from frugalwatch.screen.keys import Keys
+from frugalwatch.screen.memory import Choices, Memory
 from frugalwatch.screen.message import Empty, Notices, notices
 from frugalwatch.screen.reading import LedgerWatch
 from frugalwatch.screen.records import Look
 from frugalwatch.screen.symbols import Symbols, choose_symbols
 from frugalwatch.screen.text_page import TextPage
-from frugalwatch.screen.themes import THEMES
+from frugalwatch.screen.themes import THEMES, known_theme
 from frugalwatch.screen.view import Page, Surface, View
 from frugalwatch.screen.views import VIEWS
 from frugalwatch.screen.words import UNITS, Unit
@@ -67,6 +67,7 @@ class Screen(App[None]):
         Binding("u", "units", "Units", tooltip="Wh and g, J and g, kWh and kg"),
         Binding("e", "export", "Export", tooltip="What is on the screen into a file"),
         Binding("space", "pause", "Pause", tooltip=_PAUSE),
+        Binding("T", "theme", "Theme", show=False, tooltip="Dark, light, high contrast"),
         # Where Space marks a line, this is what is left.
         Binding("p", "pause", "Pause", show=False, tooltip=_PAUSE),
         Binding("ctrl+p", "command_palette", "Commands", tooltip="All commands, themes"),
@@ -82,13 +83,16 @@ class Screen(App[None]):
         symbols: Symbols = "braille",
         number: int | None = None,
         label: str = "",
+        memory: Memory | None = None,
     ) -> None:
         super().__init__()
         self.sub_title = label
         self.animation_level = "none"
         self.symbols = symbols
         self.number = number
-        self.unit: Unit = UNITS[0]
+        self._memory = memory
+        chosen = memory.read() if memory else Choices()
+        self.unit: Unit = next((unit for unit in UNITS if unit == chosen.unit), UNITS[0])
         self._watch = watch
         self.utc_ns = watch.utc_ns
         self._paused = False
@@ -99,7 +103,7 @@ class Screen(App[None]):
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
         for theme in THEMES:
             self.register_theme(theme)
-        self.theme = THEMES[0].name
+        self.theme = chosen.theme if known_theme(chosen.theme) else THEMES[0].name
 
     def compose(self) -> ComposeResult:
         """Header, the views of which one is shown, notices, keys."""
@@ -117,6 +121,7 @@ class Screen(App[None]):
         for number in (signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self.exit)
         self.open_view(VIEWS[0].ID)
+        self.theme_changed_signal.subscribe(self, lambda _: self._remember())
         self.set_interval(_INTERVAL_S, self._tick)
 
     async def on_unmount(self) -> None:
@@ -138,31 +143,33 @@ class Screen(App[None]):
         pages = [screen for screen in self.screen_stack if isinstance(screen, Page)]
         return pages[-1] if pages else self.view
 
-    def open_view(self, name: str) -> None:
-        """Open a view by its ID, closing whatever page is open."""
+    def open_view(self, name: str, then: str = "") -> None:
+        """Open a view by its ID, closing whatever page is open; then do that action of its own."""
         while len(self.screen_stack) > 1:
             self.pop_screen()
         switcher = self.screen_stack[0].query_one("#views", ContentSwitcher)
         if switcher.query(f"#{name}"):
-            self._switch_to(name)
+            self._switch_to(name, then)
         else:
-            self.run_worker(self._load_view(switcher, name))
+            self.run_worker(self._load_view(switcher, name, then))
 
-    async def _load_view(self, switcher: ContentSwitcher, name: str) -> None:
+    async def _load_view(self, switcher: ContentSwitcher, name: str, then: str) -> None:
         """Open a view for the first time."""
-        view = next(view for view in VIEWS if view.ID == name)()
+        view = next(entry for entry in VIEWS if name == entry.ID)()
         view.display = False
         if not switcher.query(f"#{name}"):  # nobody was faster
             await switcher.mount(view)
-        self._switch_to(name)
+        self._switch_to(name, then)
 
-    def _switch_to(self, name: str) -> None:
+    def _switch_to(self, name: str, then: str) -> None:
         home = self.screen_stack[0]
         home.query_one("#views", ContentSwitcher).current = name
         self.view.take_focus()
         home.query_one(Keys).mark_open(name)
         self._show_header()
         self.look_soon()
+        if then:
+            self.call_later(self.run_action, then, self.view)
 
     def open_run(self, number: int) -> None:
         """Open the page of one run."""
@@ -289,13 +296,24 @@ class Screen(App[None]):
 
     def action_filter(self) -> None:
         """Open the list of all runs with its filter."""
-        self.open_view(JobsView.ID)
-        cast(JobsView, self.view).action_filter()
+        self.open_view("jobs", then="filter")
 
     def action_units(self) -> None:
         """Wh, J, kWh, and Wh again."""
         self.unit = UNITS[(UNITS.index(self.unit) + 1) % len(UNITS)]
+        self._remember()
         self._show_again()
+
+    def action_theme(self) -> None:
+        """The next theme."""
+        names = [theme.name for theme in THEMES]
+        self.theme = names[(names.index(self.theme) + 1) % len(names)]
+        self.tell(f"theme {self.theme}")
+
+    def _remember(self) -> None:
+        """Keep the theme and the units for the next time."""
+        if self._memory is not None:
+            self._memory.write(Choices(self.theme, self.unit))
 
     def action_pause(self) -> None:
         """Stop looking, or go on."""
@@ -322,5 +340,6 @@ def open_screen(watch: LedgerWatch, *, number: int | None, symbols: str, label: 
     """Show the screen until a person leaves it. The exit status."""
     end_when_terminal_goes(0)
     drawn_with = choose_symbols(symbols, os.environ)
-    Screen(watch, symbols=drawn_with, number=number, label=label).run()
+    memory = Memory(os.environ)
+    Screen(watch, symbols=drawn_with, number=number, label=label, memory=memory).run()
     return 0

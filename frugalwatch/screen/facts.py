@@ -44,7 +44,7 @@ class Facts(Static):
 
 def _sections(run: RunNow, unit: Unit) -> list[tuple[str, list[str]]]:
     sections = [("Energy" if run.settled else "Energy so far", _energy(run, unit))]
-    sections.append(("Carbon", [t for t in (carbon_text(run), carbon_bounds(run)) if t]))
+    sections.append(("Carbon", _carbon(run, unit)))
     if cost_text(run):
         sections.append(("Cost", [cost_text(run)]))
     sections.append(("Grid", _grid(run)))
@@ -52,6 +52,10 @@ def _sections(run: RunNow, unit: Unit) -> list[tuple[str, list[str]]]:
         if line:
             sections.append((title, [line]))
     return sections
+
+
+def _carbon(run: RunNow, unit: Unit) -> list[str]:
+    return [text for text in (carbon_text(run, unit), carbon_bounds(run, unit)) if text]
 
 
 def _energy(run: RunNow, unit: Unit) -> list[str]:

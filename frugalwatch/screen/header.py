@@ -91,7 +91,7 @@ def _lines(run: RunNow, unit: Unit, width: int) -> tuple[str, str]:
         power_energy = fitting([now, energy_so_far(run, unit, bounds=bounds > 0)], _ANY)
         figures = [
             power_energy,
-            _carbon(run, bounds=bounds > 1),
+            _carbon(run, unit, bounds=bounds > 1),
             *([cost] if (cost := _cost(run, bounds=bounds > 2)) else []),
         ]
         count = len(figures)
@@ -105,9 +105,10 @@ def _lines(run: RunNow, unit: Unit, width: int) -> tuple[str, str]:
     return lines
 
 
-def _carbon(run: RunNow, *, bounds: bool) -> str:
-    around = carbon_bounds(run) if bounds else ""
-    return f"{carbon_text(run)} ({around})" if around else carbon_text(run)
+def _carbon(run: RunNow, unit: Unit, *, bounds: bool) -> str:
+    around = carbon_bounds(run, unit) if bounds else ""
+    text = carbon_text(run, unit)
+    return f"{text} ({around})" if around else text
 
 
 def _cost(run: RunNow, *, bounds: bool) -> str:

@@ -119,7 +119,7 @@ class JobsTable(ListTable):
             "State": state_text(run),
             "Time": duration(run.duration_s),
             "Energy": row_energy(run, self._unit),
-            "CO2e": row_carbon(run),
+            "CO2e": row_carbon(run, self._unit),
             "Started": started_text(run, cast("Host", self.app).utc_ns() / 1e9),
             "Cover": "-" if run.coverage is None else percent(run.coverage),
         }

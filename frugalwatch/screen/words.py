@@ -51,9 +51,21 @@ def joules(value_j: float, digits: int, unit: Unit) -> str:
     if unit == "Wh":
         return energy(value_j, digits)
     if unit == "kWh":
-        return f"{significant(value_j / 3.6e6, digits)} kWh"
+        return f"{_thousands(value_j / 3.6e6, digits)} kWh"
     scale, name = next((u for u in _JOULES if value_j >= u[0]), _JOULES[3 if not value_j else -1])
     return f"{significant(value_j / scale, digits)} {name}"
+
+
+def mass(value_g: float, unit: Unit) -> str:
+    """Carbon by size in mg, g or kg; in kg where energy is shown in kWh."""
+    return f"{_thousands(value_g / 1000, 2)} kg" if unit == "kWh" else grams(value_g)
+
+
+def _thousands(value: float, digits: int) -> str:
+    """A figure in a large unit that a person chose: where it is small, to a thousandth."""
+    if value == 0 or value >= 0.01:
+        return significant(value, digits)
+    return f"{value:.3f}" if value >= 0.0005 else "<0.001"
 
 
 def energy_text(found: Energy | None, unit: Unit, *, modelled: bool = False) -> str:
@@ -98,21 +110,23 @@ def energy_so_far(run: RunNow, unit: Unit, *, bounds: bool = True) -> str:
     return " + ".join(parts) if parts else "energy unknown"
 
 
-def carbon_text(run: RunNow) -> str:
+def carbon_text(run: RunNow, unit: Unit = "Wh") -> str:
     """`22 g CO2e`, with a `~` where any of its energy is modelled; `CO2e unknown`."""
     value = run.carbon["co2e_g"]
     if value is None:
         return "CO2e unknown"
-    text = f"{grams(value)} CO2e"
+    text = f"{mass(value, unit)} CO2e"
     return text if run.estimated is None else about(text)
 
 
-def carbon_bounds(run: RunNow) -> str:
+def carbon_bounds(run: RunNow, unit: Unit = "Wh") -> str:
     """`0.10 to 14 mg`; empty where none are known."""
     low, high = run.carbon.get("co2e_low_g"), run.carbon.get("co2e_high_g")
     value = run.carbon["co2e_g"]
     if value is None or low is None or high is None or low == high:
         return ""
+    if unit == "kWh":
+        return f"{_thousands(low / 1000, 2)} to {mass(high, unit)}"
     return grams_range(low, high, beside_g=value)
 
 
@@ -191,11 +205,12 @@ def row_energy(row: RunRow, unit: Unit) -> str:
     return "-" if row.estimated_j is None else about(joules(row.estimated_j, 2, unit))
 
 
-def row_carbon(row: RunRow) -> str:
+def row_carbon(row: RunRow, unit: Unit = "Wh") -> str:
     """A run's carbon in a list."""
     if row.co2e_g is None:
         return "-"
-    return grams(row.co2e_g) if row.estimated_j is None else about(grams(row.co2e_g))
+    text = mass(row.co2e_g, unit)
+    return text if row.estimated_j is None else about(text)
 
 
 def origin_text(device: DeviceNow) -> str:

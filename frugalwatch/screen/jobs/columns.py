@@ -54,7 +54,7 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column("CPU", 11, 8, True, lambda e: e.row.cpu_s, _cpu),
     Column("Energy", 11, 0, True, _energy, lambda e, unit: row_energy(e.row, unit)),
-    Column("CO2e", 10, 1, True, lambda e: e.row.co2e_g, lambda e, _: row_carbon(e.row)),
+    Column("CO2e", 10, 1, True, lambda e: e.row.co2e_g, lambda e, unit: row_carbon(e.row, unit)),
     Column("Mean", 8, 6, True, lambda e: quantity_of(e, "power"), _mean_power),
     Column("Cover", 7, 7, True, lambda e: e.row.coverage, _cover),
     Column("Zone", 6, 10, False, lambda e: e.zone or None, lambda e, _: e.zone or "-"),

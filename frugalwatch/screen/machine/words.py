@@ -6,12 +6,11 @@ import time
 from collections.abc import Mapping, Sequence
 
 from frugalwatch.report.attribution import Energy
-from frugalwatch.report.format import about, duration, grams, money, significant
+from frugalwatch.report.format import about, duration, money, significant
 from frugalwatch.screen.machine.records import GridSeries, IdleGpu, MachineLook, Period, Tally
 from frugalwatch.screen.symbols import Symbols
-from frugalwatch.screen.words import Unit, bounds_text, energy_text, fitting, watts
+from frugalwatch.screen.words import Unit, bounds_text, energy_text, fitting, mass, watts
 
-_KG = 1000.0
 _BAR = 14
 
 
@@ -36,9 +35,7 @@ def carbon_text(tally: Tally, unit: Unit) -> str:
     """Gram or kilogram; `~` where a model has a part in it."""
     if tally.co2e_g is None:
         return "-"
-    text = grams(tally.co2e_g)
-    if unit == "kWh":
-        text = f"{significant(tally.co2e_g / _KG, 2)} kg"
+    text = mass(tally.co2e_g, unit)
     return text if tally.estimated is None else about(text)
 
 

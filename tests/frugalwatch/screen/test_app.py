@@ -152,8 +152,8 @@ def test_u_goes_through_the_units(ledger: Path) -> None:
     async def use(app: Screen, pilot: Pilot[None]) -> None:
         line_with(shown(app), "60.0 W now   1.00 Wh")
         line_with(await press(app, pilot, "u"), "60.0 W now   3.60 kJ")
-        line_with(await press(app, pilot, "u"), "60.0 W now   0.00100 kWh")
-        line_with(shown(app), "   1  running", "0.00100 kWh")
+        line_with(await press(app, pilot, "u"), "60.0 W now   0.001 kWh")
+        line_with(shown(app), "   1  running", "0.001 kWh")
         line_with(await press(app, pilot, "u"), "60.0 W now   1.00 Wh")
 
     drive(watch(ledger, world), SMALL, use)
