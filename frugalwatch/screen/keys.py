@@ -36,6 +36,7 @@ _NAMES = {
     "right_square_bracket": "]",
     "full_stop": ".",
     "comma": ",",
+    "equals_sign": "=",
 }
 
 
