@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -20,10 +18,6 @@ from frugalwatch.captures.limits import Limits
 
 if TYPE_CHECKING:
     from frugalwatch.config.settings import Settings
-
-# A copy of the job's process ends itself before that (LIMIT_S in the hook's capture_fork.py).
-_PATIENCE_S = 250.0
-_PAUSE_S = 0.1
 
 
 def begin_capture(
@@ -66,19 +60,22 @@ def end_capture(path: str, exit_code: int, *, quiet: bool, block: bool) -> None:
 
 
 def _finish(path: str, exit_code: int, *, quiet: bool, block: bool) -> None:
-    from frugalwatch.captures.reading import read_capture, still_storing
+    from frugalwatch.captures.afterwards import Stopped, export_the_rest, wait_for_copies
+    from frugalwatch.captures.reading import read_capture
     from frugalwatch.captures.render import PRIVACY, size
 
     manifest = read_manifest(path)
     write_manifest(path, {**manifest, "exit_code": exit_code})
-    until_s = time.monotonic() + _PATIENCE_S
-    said = False
-    while still_storing(path) and time.monotonic() < until_s:
-        if not said and not quiet:
-            os.write(2, b"frugalwatch: storing the captured modules; Ctrl-C ends it\n")
-        said = True
-        if _asked_to_stop():
-            break
+    try:
+        for number, _ in enumerate(wait_for_copies(path)):
+            if number == 0 and not quiet:
+                _say("storing the captured modules; Ctrl-C ends it")
+        key = key_path(os.path.dirname(path))
+        for process in export_the_rest(read_capture(path), key, os.environ):
+            if not quiet:
+                _say(f"exporting the modules of {process}; Ctrl-C ends it")
+    except Stopped:
+        pass
     gone = purge_expired(captures_folder(os.environ))
     if quiet:
         return
@@ -105,11 +102,5 @@ def _finish(path: str, exit_code: int, *, quiet: bool, block: bool) -> None:
     os.write(2, ("\n".join(lines) + "\n").encode(errors="replace"))
 
 
-def _asked_to_stop() -> bool:
-    """Wait a moment; whether somebody asked us to end meanwhile. Our signals are blocked by now."""
-    ending = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ending)
-    try:
-        return signal.sigtimedwait(ending, _PAUSE_S) is not None
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+def _say(text: str) -> None:
+    os.write(2, f"frugalwatch: {text}\n".encode())

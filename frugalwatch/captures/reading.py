@@ -168,13 +168,15 @@ def size_bytes(path: str) -> int:
     return total
 
 
-def still_storing(path: str) -> bool:
-    """Whether a copy of the job's process is still at work on one of the capture's modules."""
+def held_locks(path: str) -> list[str]:
+    """Locks that copies of the job's processes hold while they store the capture's modules."""
+    found = []
     for process in _listed(path):
         for name in _listed(os.path.join(path, process)):
-            if name.startswith("module-") and _locked(os.path.join(path, process, name)):
-                return True
-    return False
+            if name.startswith("module-"):
+                locks = [os.path.join(path, process, name, lock) for lock in _LOCKS]
+                found += [lock for lock in locks if _held(lock)]
+    return found
 
 
 def _process(path: str) -> Process:

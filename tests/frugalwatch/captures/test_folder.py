@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from frugalwatch.captures import folder as captures
 from frugalwatch.captures.limits import Limits, parse_limits
-from frugalwatch.captures.reading import read_capture, still_storing
+from frugalwatch.captures.reading import held_locks, read_capture
 from frugalwatch.captures.render import capture_lines, size
 from frugalwatch.commands.capture import command
 from frugalwatch.errors import FrugalWatchError, NotFoundError, UsageError
@@ -147,12 +147,12 @@ def test_a_module_that_is_being_stored_is_waited_for(broken: Path) -> None:
     import fcntl
 
     with (broken / "process-1" / "module-0" / "storing.lock").open("w") as lock:
-        assert not still_storing(str(broken))
+        assert held_locks(str(broken)) == []
         fcntl.flock(lock, fcntl.LOCK_EX)
-        assert still_storing(str(broken))
+        assert held_locks(str(broken)) == [lock.name]
         (module,) = read_capture(str(broken)).modules
         assert module.part("pickle")["why_not"] == "still being stored"
-    assert not still_storing(str(broken))
+    assert held_locks(str(broken)) == []
 
 
 @pytest.mark.parametrize(

@@ -276,3 +276,36 @@ def test_when_the_bytes_are_spent_the_job_goes_on_and_the_reason_is_kept(tmp_pat
     assert capture.modules[0].calls == 64  # the index is small and goes on
     assert ["capture: the bytes allowed are spent"] in [m[2:] for m in ran.told("note")]
     assert capture.processes[0].notes == ("the bytes allowed are spent",)
+
+
+HANDLED = """
+import signal, torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer, self.more = nn.Linear(4, 2), lambda x: x + 1
+
+    def forward(self, x):
+        return self.more(self.layer(x))
+
+signal.signal(signal.SIGCHLD, lambda *given: print("a child of mine"))
+model = Net().eval()
+for number in range(3):
+    model(torch.full((2, 4), float(number)))
+"""
+
+
+def test_where_a_copy_would_be_noticed_the_program_is_exported_after_the_job(
+    tmp_path: Path,
+) -> None:
+    script = tmp_path / "job.py"
+    script.write_text(HANDLED)
+    frugalwatch = Frugalwatch(tmp_path)
+    result = frugalwatch("run", "--capture", "-q", "--", sys.executable, str(script))
+    assert (result.returncode, result.stdout, result.stderr) == (0, b"", b"")
+    capture = read_capture(str(tmp_path / "state" / "frugalwatch" / "captures" / "C1"))
+    (module,) = capture.modules
+    assert module.part("pickle")["by"] == "frugalwatch"
+    assert module.part("program")["dynamic"] == {"x": [0]}

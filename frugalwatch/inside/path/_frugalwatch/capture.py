@@ -46,7 +46,7 @@ class _Module:
         self.uses = {True: _Use(), False: _Use()}
         self.stored: list[tuple[str, bool]] = []  # signature and mode of calls it was stored at
 
-    def wants_storing(self, signature: str, training: bool) -> bool:
+    def wants_storing(self, signature: str, training: bool, *, whole: bool) -> bool:
         """Whether to store it now: at its first call, and at the first use that looks different.
 
         What is no tensor is a constant of an exported program, so one made from a training call
@@ -55,7 +55,7 @@ class _Module:
         if not self.stored:
             return True
         earlier = self.stored[-1][0]
-        return len(self.stored) == 1 and not training and signature != earlier
+        return len(self.stored) == 1 and not training and whole and signature != earlier
 
 
 class _Use:
@@ -137,7 +137,7 @@ class Capture:
             "kwargs": flat.add(dict(call.kwargs), "in"),
         }
         signature = json.dumps(structure)
-        if module.wants_storing(signature, call.training):
+        if module.wants_storing(signature, call.training, whole=not flat.missing):
             example = containers_copied((call.args, call.kwargs))
             self._open[call.thread] = note, (signature, example)
         size = flat.size_bytes()
@@ -249,7 +249,7 @@ class Capture:
             signature, (call.args, call.kwargs) = due
             module.stored.append((signature, call.training))
             again = len(module.stored) > 1
-            snapshot(self._files, module.number, call, self._key, self._bytes_limit, again=again)
+            snapshot(self._files, module.number, call, self._key, again=again)
         else:
             module.weights.refresh(training=call.training)
 

@@ -5,7 +5,8 @@ modules, draws random numbers and puts hooks everywhere. In a forked copy none o
 job: not its memory, its generators, its `sys.modules`, its output. The copy is not even a child of
 the job: the process between them ends at once, so the job's own `wait()` sees nothing.
 
-Where a fork is not safe the module is not stored, and the capture says why.
+Where a fork is not safe, the process itself stores weights and a pickle, and no more than that; the
+program is exported from them when the job is over (capture_later.py).
 """
 
 from __future__ import annotations
@@ -31,7 +32,6 @@ def snapshot(
     number: int,
     call: RootCall,
     key: str | None,
-    limit_bytes: int,
     *,
     again: bool = False,
 ) -> None:
@@ -41,7 +41,10 @@ def snapshot(
     """
     why_not = _unsafe()
     if why_not:
-        files.write_json(f"module-{number}/about.json", {"why_not": why_not})
+        if not again:
+            from .capture_snapshot import store_in_place
+
+            store_in_place(files, number, call, key, why_not)
         return
     import fcntl
 
@@ -49,12 +52,13 @@ def snapshot(
     name = LOCK_AGAIN if again else LOCK
     lock = _open(files.path(f"module-{number}", name), os.O_RDWR | os.O_CREAT)
     fcntl.flock(lock, fcntl.LOCK_EX)
+    os.ftruncate(lock, 0)
     thread = _thread.get_ident()
     line.copying.add(thread)
     try:
         between = os.fork()
         if between == 0:
-            _leave_the_job(files, number, call, key, limit_bytes, lock)
+            _leave_the_job(files, number, call, key, lock)
     finally:
         line.copying.discard(thread)
         os.close(lock)  # the copy has it still
@@ -71,7 +75,7 @@ def _unsafe() -> str:
 
     torch = sys.modules["torch"]
     if torch.cuda.is_initialized():
-        return "the job uses a GPU, which a copy of the process cannot (unverified on hardware)"
+        return "the job uses a GPU, which a copy of its process cannot (unverified on hardware)"
     if "grpc" in sys.modules:
         return "the job uses grpc, which does not like a fork"
     if callable(signal.getsignal(signal.SIGCHLD)):
@@ -86,9 +90,7 @@ def _unsafe() -> str:
     return "the job shows warnings, and Python has one for a fork beside threads"
 
 
-def _leave_the_job(
-    files: Files, number: int, call: RootCall, key: str | None, limit_bytes: int, lock: int
-) -> None:
+def _leave_the_job(files: Files, number: int, call: RootCall, key: str | None, lock: int) -> None:
     """In the child: become a process that can touch nothing of the job; store. Never returns."""
     status = 1
     try:
@@ -115,10 +117,11 @@ def _leave_the_job(
         os.setsid()
         _drop_descriptors(files.path(f"module-{number}", "storing.log"), lock)
         os.nice(19)
+        os.write(lock, b"%d" % os.getpid())  # so that `run` can end us
         _wait_for_the_first(files.path(f"module-{number}", LOCK), lock)
         from .capture_snapshot import store
 
-        store(files, number, call, key, limit_bytes)
+        store(files, number, call, key)
         status = 0
     except BaseException as error:  # noqa: BLE001 - it ends here, whatever it was
         try:

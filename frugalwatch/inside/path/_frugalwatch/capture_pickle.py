@@ -19,10 +19,14 @@ if TYPE_CHECKING:
     from typing import Any
 
 _WEIGHT = "frugalwatch weight"
+_OURS = "frugalwatch"
 
 
-def dumps(torch: Any, module: Any) -> tuple[bytes, str]:
-    """The pickle, and by what it was made. Raises what pickling raises."""
+def dumps(torch: Any, module: Any, *, load: bool = True) -> tuple[bytes, str]:
+    """The pickle, and by what it was made. Raises what pickling raises.
+
+    Without `load` nothing is imported and nothing registered: for the job's own process.
+    """
     names = {id(value): name for name, value in reversed(named_tensors(module))}
 
     def persistent_id(value: Any) -> Any:
@@ -33,7 +37,7 @@ def dumps(torch: Any, module: Any) -> tuple[bytes, str]:
         return (_WEIGHT, name, isinstance(value, torch.nn.Parameter), bool(value.requires_grad))
 
     local = local_modules()
-    cloudpickle, how = _cloudpickle()
+    cloudpickle, how = _cloudpickle() if load else (None, _OURS)
     if cloudpickle is None:
         from .by_value import ByValuePickler
 
@@ -67,7 +71,7 @@ def _cloudpickle() -> tuple[Any, str]:
         found = sys.modules[name]
         if hasattr(found, "register_pickle_by_value"):  # 2.0
             return found, f"{name} {getattr(found, '__version__', '')}"
-    return None, "frugalwatch"
+    return None, _OURS
 
 
 def local_modules() -> set[str]:

@@ -26,34 +26,79 @@ if TYPE_CHECKING:
 _LONGEST_REASON = 1000
 
 
-def store(files: Files, number: int, call: RootCall, key: str | None, limit_bytes: int) -> None:
+def store_in_place(
+    files: Files, number: int, call: RootCall, key: str | None, why_no_copy: str
+) -> None:
+    """Store what the job's own process can without a trace: weights and a pickle."""
+    torch = sys.modules["torch"]
+    module, name = own_module(call.module), f"module-{number}/"
+    about: dict[str, Any] = {**describe(torch, module, call, ask_settings=False)}
+    about["program"] = {"why_not": why_no_copy, "later": True, "call": call.number}
+    attempt(files, name, about, "weights", lambda: _weights(torch, files, name, module))
+    pickled = lambda: _pickle(torch, files, name, module, key, load=False)  # noqa: E731
+    attempt(files, name, about, "pickle", pickled)
+
+
+def store(files: Files, number: int, call: RootCall, key: str | None) -> None:
     """Store everything of the call's module. To be called in a copy of the process only."""
     torch = sys.modules["torch"]
     torch.set_num_threads(1)  # the threads of the job did not survive the fork
     module = own_module(call.module)
     name = f"module-{number}/"
+    earlier = _read(files.path(name + "about.json"))
     about = describe(torch, module, call)
-    files.write_json(name + "about.json", about)
+    about.update({key: part for key, part in earlier.items() if key in ("weights", "pickle")})
+    files.write_json(name + "about.json", {**earlier, **about})
 
     def part(what: str, function: Callable[[], dict[str, Any]]) -> None:
-        began = time.monotonic()
-        try:
-            about[what] = function()
-        except BudgetSpentError:
-            about[what] = {"why_not": f"larger than what is left of {limit_bytes / 1e6:.4g} MB"}
-        except Exception as error:  # noqa: BLE001 - whatever the module does when it is looked at
-            reason = f"{type(error).__name__}: {error}"[:_LONGEST_REASON]
-            about[what] = {"why_not": reason}
-        about[what]["took_s"] = round(time.monotonic() - began, 3)
-        files.write_json(name + "about.json", about)
+        attempt(files, name, about, what, function)
 
     with torch.inference_mode(False), torch.no_grad(), torch.autocast("cpu", enabled=False):
-        part("weights", lambda: _weights(torch, files, name, module))
-        part("pickle", lambda: _pickle(torch, files, name, module, key))
-        part("program", lambda: _program(torch, files, name, module, call, key))
+        if not earlier:
+            part("weights", lambda: _weights(torch, files, name, module))
+            part("pickle", lambda: _pickle(torch, files, name, module, key))
+        part("program", lambda: store_program(torch, files, name, module, call, key))
+    before = earlier.get("program", {})
+    if "file" in before and "file" not in about["program"]:  # the one of the first use stays
+        about["program"] = {**before, "not_for_later_use": about["program"]["why_not"]}
+        files.write_json(name + "about.json", about)
 
 
-def describe(torch: Any, module: Any, call: RootCall) -> dict[str, Any]:
+def _read(path: str) -> dict[str, Any]:
+    """What was written at an earlier call; empty at the first."""
+    import json
+
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def attempt(
+    files: Files,
+    name: str,
+    about: dict[str, Any],
+    what: str,
+    function: Callable[[], dict[str, Any]],
+) -> None:
+    """Store one part, and write what became of it."""
+    began = time.monotonic()
+    try:
+        about[what] = function()
+    except BudgetSpentError:
+        about[what] = {"why_not": "larger than what is left of the bytes allowed"}
+    except Exception as error:  # noqa: BLE001 - whatever the module does when it is looked at
+        reason = f"{type(error).__name__}: {error}"[:_LONGEST_REASON]
+        about[what] = {"why_not": reason}
+    about[what]["took_s"] = round(time.monotonic() - began, 3)
+    files.write_json(name + "about.json", about)
+
+
+def describe(
+    torch: Any, module: Any, call: RootCall, *, ask_settings: bool = True
+) -> dict[str, Any]:
     """What the module is, and what it ran with."""
     tensors = {id(value): value for _, value in named_tensors(module)}.values()
     parameters = {id(value): value for value in module.parameters()}.values()
@@ -66,7 +111,7 @@ def describe(torch: Any, module: Any, call: RootCall) -> dict[str, Any]:
         "dtypes": sorted({str(value.dtype) for value in tensors}),
         "devices": sorted({str(value.device) for value in tensors}),
         "layers": _layers(module),
-        "settings": settings(torch),
+        "settings": settings(torch) if ask_settings else {},
         "t_utc_ns": time.time_ns(),
     }
 
@@ -113,20 +158,23 @@ def _weights(torch: Any, files: Files, name: str, module: Any) -> dict[str, Any]
     return {"file": file, "bytes": size}
 
 
-def _pickle(torch: Any, files: Files, name: str, module: Any, key: str | None) -> dict[str, Any]:
+def _pickle(
+    torch: Any, files: Files, name: str, module: Any, key: str | None, *, load: bool = True
+) -> dict[str, Any]:
     from .capture_pickle import dumps
 
-    data, how = dumps(torch, module)
+    data, how = dumps(torch, module, load=load)
     file = name + "module.pickle"
     size = files.write(file, lambda out: out.write(data), len(data))
     return {"file": file, "bytes": size, "by": how, "seal": _sealed(key, "module.pickle", data)}
 
 
-def _program(
+def store_program(
     torch: Any, files: Files, name: str, module: Any, call: RootCall, key: str | None
 ) -> dict[str, Any]:
     from .capture_export import export
 
+    """Export the module with the inputs of this call. Raises what exporting raises."""
     if sum([byte_count(value) for _, value in named_tensors(module)]) > files.left_bytes():
         raise BudgetSpentError
     temporary = files.path(name + f"program.{os.getpid()}.pt2")
