@@ -17,7 +17,7 @@ from frugalwatch.screen.figures import figures_so_far, read_record
 from frugalwatch.screen.machine.records import DeviceJoules, GpuUse, RunPart
 from frugalwatch.screen.reading import Source
 
-_CHUNK = 40
+_CHUNK = 10
 # Below this part of its time a GPU was not used: drivers count a little for themselves.
 _BUSY_SHARE = 0.005
 _LONGEST_COMMAND = 200

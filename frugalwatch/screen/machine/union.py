@@ -83,7 +83,7 @@ def pieces(
         tallies = _parts_of_one(cluster.runs[0], spans, energies)
     else:
         tallies = [
-            _together(cluster, span[1], found) for span, found in zip(spans, energies, strict=True)
+            _together(cluster, span[1:], found) for span, found in zip(spans, energies, strict=True)
         ]
     return [
         Piece(day, (end - begin) / 1e9, tally, found)
@@ -157,12 +157,14 @@ def _parts_of_one(
     return parts
 
 
-def _together(cluster: Cluster, begin: int, energies: Mapping[int, DeviceJoules]) -> Tally:
+def _together(
+    cluster: Cluster, span: tuple[int, int], energies: Mapping[int, DeviceJoules]
+) -> Tally:
     """One day of runs that overlapped: what their devices used, once."""
     everything = sum(run.total_j for run in cluster.runs)
     part = _total_j(energies) / everything if everything else 0.0
     tally = _with_carbon(_of_energies(energies), cluster.runs, part)
-    began = [run for run in cluster.runs if run.begin_ns >= begin]
+    began = [run for run in cluster.runs if span[0] <= run.begin_ns < span[1]]
     unknown = sum(_is_unknown(run) for run in began)
     return tally._replace(runs=len(began), overlapping=len(began), unknown=unknown)
 
