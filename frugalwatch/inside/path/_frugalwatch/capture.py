@@ -34,6 +34,7 @@ _MOST_LINES = 10_000
 _HASHED_BYTES = 4 << 20
 _HEADER_BYTES = 160  # of a file for each tensor, about
 _MOST_MODULES = 16
+_COST = "capture: writing samples and storing modules is part of this run's time and energy"
 _OURS = (__name__, calls.__name__, Files.__module__, Flat.__module__, Weights.__module__)
 
 
@@ -191,6 +192,7 @@ class Capture:
             self._files.make_folder("calls")
             self._files.write_json("process.json", _process())
             self._until_ns = time.monotonic_ns() + self._window_ns
+            self._line.tell("note", _COST)
         return self._files
 
     def _module(self, call: RootCall) -> _Module | None:
