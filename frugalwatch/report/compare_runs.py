@@ -1,8 +1,8 @@
 """Two or more recorded runs side by side: ratios, intervals where they are due, and differences.
 
 Runs stand on sides: those that a person put there, else one side for each version of a command
-(same words and folder, same commit, same machine), else each run for itself. The first side is
-what the others are held against.
+(same words and folder, same commit, same machine), else each run for itself. The first side with a
+run that ended well is what the others are held against.
 
 The rules are those of `report.compare`. An interval takes three runs on either side, each side of
 one command. Measured energy is compared only where every run has all of it, from the same kinds of
@@ -25,6 +25,7 @@ from frugalwatch.report.format import command_line, percent
 SCHEMA = "frugalwatch.comparison/1"
 # In the order in which they are shown; the first that can be compared is the headline.
 QUANTITIES = ("energy_j", "cpu_s", "duration_s", "energy_per_step_j", "co2e_g")
+_OF_ENERGY = ("energy_j", "energy_per_step_j", "co2e_g")
 _SENSORS = ("measured", "derived")
 
 
@@ -82,10 +83,13 @@ def compare_runs(
     found = [_read(connection, number, settings) for number in sorted(set(numbers))]
     placed = _placed(found, sides)
     names = tuple(dict.fromkeys(run.side for run in placed))
+    usable = {run.side for run in placed if not run.left_out}
+    against = next((name for name in names if name in usable), names[0])
     ratios = tuple(
-        _side_ratio(quantity, placed, side, names[0])
+        _side_ratio(quantity, placed, side, against)
         for quantity in QUANTITIES
-        for side in names[1:]
+        for side in names
+        if side != against
     )
     headline = next((r.quantity for r in ratios if r.found is not None), "cpu_s")
     return Comparison(tuple(placed), names, headline, ratios, tuple(_notes(placed, names)))
@@ -159,7 +163,7 @@ def _why_no_match(
     quantity: str, these: Sequence[ComparedRun], others: Sequence[ComparedRun]
 ) -> str:
     """Why two sides cannot be held against each other in this quantity; empty if they can."""
-    if not quantity.startswith("energy"):
+    if quantity not in _OF_ENERGY:
         return ""
     everyone = [*these, *others]
     if any(run.document["energy_j"] is None for run in everyone):
@@ -216,7 +220,6 @@ def _why_no_interval(counts: tuple[int, int], mixed: Sequence[str]) -> str:
 def _notes(runs: Sequence[ComparedRun], sides: Sequence[str]) -> list[str]:
     """What a person should know before believing a ratio."""
     notes = [f"run {r.number} {r.left_out}: left out of every ratio" for r in runs if r.left_out]
-    first = [run for run in runs if run.side == sides[0]]
     for label, read in _DIFFERENCES:
         values = {read(run) for run in runs}
         if len(values) > 1:
@@ -229,7 +232,7 @@ def _notes(runs: Sequence[ComparedRun], sides: Sequence[str]) -> list[str]:
     for run in shared[:3]:
         part = percent(run.document["busy_share"])
         notes.append(f"others ran beside run {run.number}: it had {part} of the busy CPU time")
-    if any(run.document["energy_j"] is None for run in runs) and first:
+    if any(run.document["energy_j"] is None and run.document["estimated_j"] for run in runs):
         notes.append("where energy is modelled, compare CPU time: the model follows from it")
     return notes
 

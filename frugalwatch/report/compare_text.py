@@ -69,14 +69,14 @@ def _answer(found: Comparison, width: int) -> list[Line]:
     if len(found.sides) > 8:
         lines.append(Line(f"  and {len(found.sides) - 8} more, each for itself"))
     lines.append(Line(""))
-    shown = [entry for entry in found.ratios if _is_worth_a_line(entry)]
+    shown = [entry for entry in found.ratios if _is_worth_a_line(entry, found)]
     headlines = {e.side: e.why for e in shown if e.quantity == found.headline}
     if not shown:
         return [
             *lines,
             *_prose("nothing can be compared: no two sides have a common figure", width),
         ]
-    for side in found.sides[1:]:
+    for side in found.sides:
         for entry in shown:
             if entry.side == side:
                 said = entry.found is not None and entry.why == headlines.get(side)
@@ -89,9 +89,17 @@ def _answer(found: Comparison, width: int) -> list[Line]:
     return lines
 
 
-def _is_worth_a_line(entry: SideRatio) -> bool:
-    """What no run could have is left out; energy is never, since a reader looks for it."""
-    return entry.found is not None or entry.quantity == "energy_j"
+def _is_worth_a_line(entry: SideRatio, found: Comparison) -> bool:
+    """What no run could have is left out. Energy is not, since a reader looks for it, but for a
+    side on which no run ended well: a note says that. CO2e that only follows energy is, too.
+    """
+    if entry.quantity == "co2e_g" and entry.found is not None:
+        energies = [
+            r.found for r in found.ratios if r.side == entry.side and r.quantity == "energy_j"
+        ]
+        same = energies[0] is not None and abs(entry.found.ratio / energies[0].ratio - 1) < 0.01
+        return not same
+    return entry.found is not None or (entry.quantity == "energy_j" and all(entry.counts))
 
 
 def _sides_text(found: Comparison, side: str) -> str:

@@ -284,8 +284,8 @@ def _events(connection: sqlite3.Connection, run_id: int, window: Span) -> list[d
         if kind == "gap_end":
             continue
         until, never = t, 0
-        if kind == "gap":  # what was not made good by its end is missing
-            until, never = ends.get((stream, since), (t, 0))
+        if kind == "gap":  # one without an end lasts; what was not made good by its end is missing
+            until, never = ends.get((stream, since), (max(t, window.end), 0))
         result.append(
             {
                 "kind": kind,

@@ -55,7 +55,7 @@ class ComparePage(Page):
 
     LABEL = "Compare"
     HELP = """\
- The first side is what the others are held against. An interval takes three
+ The first side that ended well is what others are held against. An interval takes three
  runs on either side, each side of one command; where energy is modelled,
  CPU time is compared. Runs that failed or go on are in no ratio."""
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -84,6 +84,10 @@ class ComparePage(Page):
         yield Static(f" Comparison of {len(self._question)} runs", id="title")
         with VerticalScroll(id="page"):
             yield Static(Text("  reading the runs ..."), id="text")
+
+    def on_mount(self) -> None:
+        """Look, since a look that was over sooner could not be shown."""
+        self.host.look_soon()
 
     def wish(self) -> Wish:
         """These runs on these sides."""

@@ -126,7 +126,9 @@ class RunPage(Page):
         for section in found:
             starts.append(len(lines))
             lines += [*section, Text("")]
-        self._write(lines, starts)
+        # So that the title of the last section, too, can stand at the top.
+        room = self.query_one("#page").size.height - (len(lines) - starts[-1])
+        self._write(lines + [Text("")] * max(0, room), starts)
 
     def _write(self, lines: list[Text], starts: list[int]) -> None:
         if lines == self._lines:
@@ -160,7 +162,7 @@ class RunPage(Page):
     def _scrolled(self) -> None:
         """Mark the section whose title is at the top, or above it."""
         page = self.query_one("#page", VerticalScroll)
-        if self._starts and page.scroll_y < page.max_scroll_y:
+        if self._starts:
             top = round(page.scroll_y)
             self._section = max(i for i, start in enumerate(self._starts) if start <= top or not i)
             self._show_tabs()

@@ -147,7 +147,10 @@ def _lane(spans: Sequence[PhaseSpan], window: Span, cells: int, *, ascii_only: b
         if line[first] not in (" ", end_mark):
             bar[0] = many
         line[first : last + 1] = bar
-    return Text(" " * GUTTER + "".join(line))
+    names = {span.name for span in spans}
+    # Where all are of one name it stands before them, since the bars may have no room for it.
+    name = names.pop() if len(names) == 1 and len(spans) > 1 else ""
+    return Text(f"{name[: GUTTER - 1]:>{GUTTER - 1}} " + "".join(line))
 
 
 def _cell(instant: int, window: Span, cells: int, *, ends: bool = False) -> int:

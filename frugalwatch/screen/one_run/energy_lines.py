@@ -56,7 +56,7 @@ def total_lines(run: Document, unit: Unit, width: int) -> list[Text]:
         if found is not None:
             modelled = prefix == "estimated"
             alone = modelled and run.get("energy_j") is None
-            how = "modelled from CPU time: not measured" if alone else known
+            how = "modelled, not measured" if alone else known
             text = f"{with_bounds(found, unit, modelled=modelled)}  {how}"
             lines += labelled("and beside" if lines else "energy", text, width)
     if not lines:
@@ -228,7 +228,7 @@ def process_lines(
     if rows:
         head = ["where", "busy by", "this job", "others", "job", "", "job's energy"]
         right = frozenset({"this job", "others", "job", "job's energy"})
-        lines = table_lines(head, rows, width, right)
+        lines = table_lines(head, rows, width, right, ["", "busy by"])
     for note in notes:
         lines += prose(note, width)
     if run.get("cpu_method") == "tree-lower-bound":

@@ -22,15 +22,15 @@ from frugalwatch.screen.one_run.energy_lines import (
 from frugalwatch.screen.one_run.told_lines import (
     about_lines,
     event_lines,
+    inside_lines,
     metric_lines,
-    step_lines,
 )
 from frugalwatch.screen.records import RunNow
 from frugalwatch.screen.symbols import Symbols
 from frugalwatch.screen.words import Unit
 
 # Name of each section as its tab shows it.
-NAMES = ("Power", "Energy", "Whose", "Phases", "Metrics", "Events", "About")
+NAMES = ("Power", "Energy", "Whose", "Phases", "Inside", "Metrics", "Events", "About")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,6 @@ def sections(detail: RunDetail, run: RunNow, look: Look) -> list[list[Text]]:
         [
             _title("Energy, and the devices that used it"),
             *total_lines(document, unit, width),
-            *step_lines(document, width),
             Text(""),
             *device_lines(document, unit, width, symbols),
         ],
@@ -62,6 +61,7 @@ def sections(detail: RunDetail, run: RunNow, look: Look) -> list[list[Text]]:
             *process_lines(document, detail.gpu_use, unit, width, symbols),
         ],
         [_title("Phases"), *phase_table(document, unit, width, symbols)],
+        inside_lines(document, width),
         [_title("Metrics"), *metric_lines(document, width, symbols)],
         [_title("Events"), *event_lines(document, width)],
         [_title("About this run"), *about_lines(detail, width)],

@@ -42,6 +42,10 @@ KINDS = {
     "samples_thinned": "old samples were thinned",
     "rows_refused": "rows were refused",
     "recovered": "settled afterwards by `frugalwatch recover`",
+    "no_hook": "nothing was seen inside the program",
+    "hook_problem": "something in the hook failed; the job went on",
+    "hook_note": "",
+    "processes_not_listed": "some processes are not listed",
     "imported": "brought in from another tracker",
     "notice": "",
 }
@@ -211,19 +215,18 @@ def _value(value: float) -> str:
     return f"{value:.4g}"
 
 
-def step_lines(run: Document, width: int) -> list[Text]:
-    """Steps that the job reported, their rate, and what each took."""
-    steps = run.get("steps")
-    if not steps:
-        return []
-    text = f"{steps['steps']}"
-    if steps.get("steps_per_s"):
-        text += f", {significant(steps['steps_per_s'], 3)} a second"
-    for key, mark in (("energy_per_step_j", ""), ("estimated_per_step_j", "~")):
-        value = steps.get(key)
-        if value is not None:
-            text += f", {mark}{significant(value, 3 if not mark else 2)} J each"
-            break
-    if steps.get("processes", 1) > 1:
-        text += f"; {steps['processes']} processes reported, this one most"
-    return labelled("steps", text, width)
+def inside_lines(run: Document, width: int) -> list[Text]:
+    """What a step, a sample or a request cost, by activity, and the job's Python processes."""
+    from frugalwatch.report.inside_text import headed
+
+    lines: list[Text] = []
+    # A run that was recorded before these were known has none of the keys.
+    for title, found in headed(run) if "units" in run else ():
+        if found:
+            lines += [Text(""), Text(f" {title}", style="bold")]
+            for line in found:
+                lines += [Text(f" {line}")] if len(line) < width else prose(line, width)
+    if lines:
+        return lines[1:]
+    nothing = "nothing was told from inside: no Python with the hook, and no frugalwatch.step()"
+    return [Text(" Inside the program", style="bold"), *prose(nothing, width)]

@@ -140,9 +140,13 @@ def drive(reader: LedgerWatch, size: tuple[int, int], what: Drive, **options: An
 
 
 async def settled(app: Screen, pilot: Pilot[None]) -> None:
-    """Wait until the look that goes on is done and shown."""
-    await app.workers.wait_for_complete()
+    """Wait until the look that goes on is done and shown, and the one that was asked for since."""
     await pilot.pause()
+    while True:
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        if not app._looking:
+            return
 
 
 async def press(app: Screen, pilot: Pilot[None], *keys: str) -> list[str]:

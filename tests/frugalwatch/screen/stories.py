@@ -40,6 +40,8 @@ def trained(
     )  # fmt: skip
     journal, begun = run.journal, world.second
     journal.gpu_usage(run.handles[GPU.key], world.mono_ns(), 0, 0)
+    inside = journal.recording.inside
+    inside.process((PID, world.mono_ns(), "3.12.1", "train.py", None, None, None, '["torch"]'))
     load = journal.phase_began(PID, "load", world.mono_ns())
     run.go(60, {GPU.key: 40.0, CPU.key: 90.0})
     journal.phase_ended(load, world.mono_ns())
@@ -54,6 +56,8 @@ def trained(
             if second % 50 == 49:
                 journal.metric(PID, world.mono_ns(), "accuracy", 1 - 0.9 / (1 + done / 60))
         journal.phase_ended(token, world.mono_ns())
+    for name, seconds in (("data_wait", 90), ("forward", 120), ("backward", 200)):
+        inside.activity((PID, name, world.mono_ns(), seconds * SECOND))
     journal.phase_ended(train, world.mono_ns())
     score = journal.phase_began(PID, "evaluate", world.mono_ns())
     run.go(90, {GPU.key: 120.0, CPU.key: 70.0})
@@ -151,6 +155,12 @@ def eight_gpus(path: Path, world: World, *, lost: bool = True) -> None:
         )  # fmt: skip
         del everyone[gpus[5].key]
     run.go(60, everyone)
+    if lost:
+        run.journal.event(
+            "gap_end", "lost", t_mono_ns=world.mono_ns(),
+            since_mono_ns=world.mono_ns() - 60 * SECOND, handle=run.handles[gpus[5].key],
+            energy_missing=True,
+        )  # fmt: skip
     run.end()
 
 
