@@ -15,6 +15,7 @@ from typing import ClassVar, TypeVar
 
 from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.css.query import NoMatches
 from textual.screen import Screen as TextualScreen
 from textual.widgets import ContentSwitcher
 
@@ -143,6 +144,13 @@ class Screen(App[None]):
         pages = [screen for screen in self.screen_stack if isinstance(screen, Page)]
         return pages[-1] if pages else self.view
 
+    def _surface_if_any(self) -> Surface | None:
+        """What is open; None while the screen is being taken down, and a look may still go on."""
+        try:
+            return self.surface
+        except (NoMatches, IndexError):
+            return None
+
     def open_view(self, name: str, then: str = "") -> None:
         """Open a view by its ID, closing whatever page is open; then do that action of its own."""
         while len(self.screen_stack) > 1:
@@ -209,7 +217,10 @@ class Screen(App[None]):
         self.run_worker(self._look_once(), exit_on_error=True)
 
     async def _look_once(self) -> None:
-        surface = self.surface
+        surface = self._surface_if_any()
+        if surface is None:
+            self._looking = self._again = False
+            return
         wish = surface.wish()
         try:
             look = await self.read(
@@ -223,7 +234,7 @@ class Screen(App[None]):
             )
         finally:
             self._looking = False
-        if self.is_running and surface is self.surface and surface.is_mounted:
+        if self.is_running and surface.is_mounted and surface is self._surface_if_any():
             self._show(surface, look)
         if self._again:
             self._again = False
