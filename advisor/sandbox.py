@@ -72,17 +72,21 @@ def _is_kept(path: str) -> bool:
     return path in _NEVER_COVERED or path.startswith(("/proc/", "/sys/", "/dev/"))
 
 
-def isolate(cwd: str, environment: dict[str, str], *, cover: bool, network: bool) -> None:
+def isolate(
+    cwd: str, environment: dict[str, str], *, cover: bool, network: bool, open_folder: str = ""
+) -> None:
     """Move this process into namespaces of its own. Raises IsolationError with the reason.
 
-    Without `cover` the files stay the real ones; with `network` the network does.
+    Without `cover` the files stay the real ones; with `network` the network does. `open_folder` is
+    one of ours in which what is written stays.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     _unshare(libc, network=network)
     if cover:
         _make_private(libc)
         _make_read_only(libc)
-        _cover(libc, folders_to_cover(cwd, environment), _pipe(environment))
+        kept = [*_pipe(environment), *([open_folder] if open_folder else [])]
+        _cover(libc, folders_to_cover(cwd, environment), kept)
         os.chdir(cwd)  # the old one is the folder below the layer
     if not network:
         _raise_loopback(libc)
@@ -139,16 +143,19 @@ def _pipe(environment: dict[str, str]) -> list[str]:
 def _cover(libc: ctypes.CDLL, folders: list[str], kept: list[str]) -> None:
     """Lay a throw-away layer over each folder and over every mount below it, not over `kept`."""
     # Descriptors, since the first layer hides the paths of what is mounted below it.
-    targets = [(p, os.open(p, os.O_PATH)) for p in [*_with_mounts_below(folders), *kept]]
+    covered = [p for p in _with_mounts_below(folders) if p not in kept]
+    targets = [(p, os.open(p, os.O_PATH)) for p in [*covered, *kept]]
     _mount(libc, _STAGE, "tmpfs", "mode=1777", "a temporary file system")
     stage = os.path.join(_STAGE, ".layers")
     os.mkdir(stage, 0o700)
     for number, (path, descriptor) in enumerate(targets):
         lower = f"/proc/self/fd/{descriptor}"
-        if os.path.isdir(lower):
+        if path not in kept:
             _overlay(libc, lower, path, os.path.join(stage, str(number)))
         elif libc.mount(lower.encode(), os.fsencode(path), None, _MS_BIND, None) != 0:
             raise IsolationError(f"{path} could not be kept in view ({_error()})")
+        elif os.path.isdir(path):
+            _set_attributes(libc, path, _MountAttributes(attr_clr=_MOUNT_ATTR_RDONLY), 0)
         os.close(descriptor)
     # Out of the command's sight: the mounts keep the layers alive.
     _mount(libc, _STAGE, "tmpfs", "mode=1777", "a temporary file system")
@@ -221,7 +228,13 @@ def main(arguments: list[str]) -> NoReturn:
     cover, network = order["cover"], order["network"]
     if cover or not network:
         try:
-            isolate(os.getcwd(), dict(os.environ), cover=cover, network=network)
+            isolate(
+                os.getcwd(),
+                dict(os.environ),
+                cover=cover,
+                network=network,
+                open_folder=order.get("open_folder", ""),
+            )
         except (IsolationError, OSError) as problem:
             os.write(report, json.dumps({"error": str(problem)}).encode())
             sys.exit(CANNOT_ISOLATE)

@@ -30,6 +30,7 @@ OPTIONAL_FEATURES = {
     "count": ("calls",),
     "switches": ("switches",),
     "stop": ("stop",),
+    "look": ("look",),
 }
 _RANKS = (
     ("RANK", "LOCAL_RANK", "WORLD_SIZE"),

@@ -48,11 +48,11 @@ def _eval(value: Any, name: str, notes: Notes) -> Interceptor:
     return change
 
 
-def _inference_mode(_: Any, name: str, notes: Notes) -> Interceptor:
-    """torch.inference_mode around calls in evaluation mode."""
+def _inference_mode(value: Any, name: str, notes: Notes) -> Interceptor:
+    """torch.inference_mode around calls in evaluation mode; "always": around any."""
 
     def change(call: RootCall, proceed: Proceed) -> Any:
-        if call.training:
+        if call.training and value != "always":
             notes.refused(name, f"{_name(call)} is in training mode")
             return proceed()
         with _torch().inference_mode():
