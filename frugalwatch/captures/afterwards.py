@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -14,6 +15,7 @@ from frugalwatch.inside import folder as hook_folder
 # A copy of the job's process ends itself before that (LIMIT_S in the hook's capture_fork.py).
 _PATIENCE_S = 250.0
 _PAUSE_S = 0.1
+_HALF = re.compile(r"\.\d+\.(new|pt2)$")
 _EXPORT = (
     "import sys; sys.path.append(sys.argv[1]); from _frugalwatch import capture_later;"
     " capture_later.main(sys.argv[2], sys.argv[3], int(sys.argv[4]))"
@@ -65,6 +67,19 @@ def export_the_rest(capture: Capture, key: str, environment: Mapping[str, str]) 
                     child.kill()
                 if stopped:
                     raise Stopped
+
+
+def remove_halves(path: str) -> None:
+    """Remove files that somebody was writing when he was ended; whole ones have other names."""
+    if held_locks(path):
+        return
+    for folder, _, names in os.walk(path):
+        for name in names:
+            if _HALF.search(name):
+                try:
+                    os.unlink(os.path.join(folder, name))
+                except OSError:
+                    continue
 
 
 def _is_waiting(process: Process) -> bool:

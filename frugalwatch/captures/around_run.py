@@ -60,7 +60,12 @@ def end_capture(path: str, exit_code: int, *, quiet: bool, block: bool) -> None:
 
 
 def _finish(path: str, exit_code: int, *, quiet: bool, block: bool) -> None:
-    from frugalwatch.captures.afterwards import Stopped, export_the_rest, wait_for_copies
+    from frugalwatch.captures.afterwards import (
+        Stopped,
+        export_the_rest,
+        remove_halves,
+        wait_for_copies,
+    )
     from frugalwatch.captures.reading import read_capture
     from frugalwatch.captures.render import PRIVACY, size
 
@@ -75,7 +80,8 @@ def _finish(path: str, exit_code: int, *, quiet: bool, block: bool) -> None:
             if not quiet:
                 _say(f"exporting the modules of {process}; Ctrl-C ends it")
     except Stopped:
-        pass
+        _let_go(path)
+    remove_halves(path)
     gone = purge_expired(captures_folder(os.environ))
     if quiet:
         return
@@ -100,6 +106,17 @@ def _finish(path: str, exit_code: int, *, quiet: bool, block: bool) -> None:
     if gone:
         lines.append(f"               expired and deleted: {', '.join(gone)}")
     os.write(2, ("\n".join(lines) + "\n").encode(errors="replace"))
+
+
+def _let_go(path: str) -> None:
+    """Give the copies that were ended a moment to be gone."""
+    import time
+
+    from frugalwatch.captures.reading import held_locks
+
+    until_s = time.monotonic() + 1.0
+    while held_locks(path) and time.monotonic() < until_s:
+        time.sleep(0.02)
 
 
 def _say(text: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from frugalwatch.captures import folder as captures
+from frugalwatch.captures.afterwards import remove_halves
 from frugalwatch.captures.limits import Limits, parse_limits
 from frugalwatch.captures.reading import held_locks, read_capture
 from frugalwatch.captures.render import capture_lines, size
@@ -153,6 +154,21 @@ def test_a_module_that_is_being_stored_is_waited_for(broken: Path) -> None:
         (module,) = read_capture(str(broken)).modules
         assert module.part("pickle")["why_not"] == "still being stored"
     assert held_locks(str(broken)) == []
+
+
+def test_halves_of_files_go_when_nobody_writes_them(broken: Path) -> None:
+    import fcntl
+
+    module = broken / "process-1" / "module-0"
+    for name in ("program.77.pt2", "about.json.77.new", "program.pt2", "weights.safetensors"):
+        (module / name).write_bytes(b"x")
+    with (module / "storing.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        remove_halves(str(broken))
+        assert (module / "program.77.pt2").exists()
+    remove_halves(str(broken))
+    left = sorted(path.name for path in module.iterdir())
+    assert left == ["program.pt2", "storing.lock", "weights.safetensors"]
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ class Capture:
             "autocast": _autocast(torch),
         }
         self._open[call.thread] = note, None
-        if torch._C._len_torch_dispatch_stack():
+        if getattr(torch._C, "_len_torch_dispatch_stack", int)():
             note["not_kept"] = "inside a torch dispatch mode"
             return
         flat = Flat(torch)

@@ -162,7 +162,8 @@ def plain_tensor(torch: Any, value: Any) -> Any:
 
     Copies only what is not so already: the bytes must be used before the job goes on.
     """
-    if torch._C._functorch.is_functorch_wrapped_tensor(value):
+    functorch = getattr(torch._C, "_functorch", None)
+    if getattr(functorch, "is_functorch_wrapped_tensor", _never)(value):
         raise UnstorableError("inside vmap or grad")
     if value.layout is not torch.strided or value.is_quantized or value.is_meta or value.is_nested:
         raise UnstorableError("sparse, quantized, nested or without values")
@@ -176,6 +177,11 @@ def plain_tensor(torch: Any, value: Any) -> Any:
         raise UnstorableError("inside the recording of a CUDA graph")
     with torch.no_grad():
         return value.detach().cpu().resolve_conj().resolve_neg().contiguous()
+
+
+def _never(_: object) -> bool:
+    """Before torch has it, nothing is inside vmap or grad."""
+    return False
 
 
 def _plain_subclass(torch: Any, value: Any) -> bool:

@@ -91,6 +91,9 @@ class Calls:
         self._failures: dict[str, int] = {}
         self._numbers = itertools.count()
         self._here = _Here()
+        # Private to torch: where a version has them elsewhere, less is left out.
+        self._graph_task = getattr(torch._C, "_current_graph_task_id", lambda: -1)
+        self._mode_count = getattr(torch._C, "_len_torch_dispatch_stack", lambda: 0)
         self._with_state: dict[int, weakref.ref[Any]] = {}  # modules known to have parameters
         self._original: Any = None
         self._replacement: Any = None
@@ -170,9 +173,9 @@ class Calls:
         c = self._torch._C
         if module.__dict__.get("_is_replica"):  # in a thread of DataParallel
             return False
-        if c._get_tracing_state() is not None or c._current_graph_task_id() != -1:
+        if c._get_tracing_state() is not None or self._graph_task() != -1:
             return False
-        if c._len_torch_dispatch_stack():
+        if self._mode_count():
             from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 
             modes = _get_current_dispatch_mode_stack()
