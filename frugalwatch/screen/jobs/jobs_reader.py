@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from frugalwatch.ledger.queries import RunRow
@@ -10,7 +11,7 @@ from frugalwatch.report.started_with import started_with
 from frugalwatch.screen.figures import figures_so_far, read_record, with_energy
 from frugalwatch.screen.jobs.all_runs import AllRuns, RunEntry
 from frugalwatch.screen.jobs.metric_index import MetricIndex
-from frugalwatch.screen.jobs.run_filter import parse_filter
+from frugalwatch.screen.jobs.run_filter import RunFilter, parse_filter
 from frugalwatch.screen.reading import Source
 
 
@@ -29,6 +30,8 @@ class JobsReader:
     def __init__(self) -> None:
         self._runs = AllRuns()
         self._metrics = MetricIndex()
+        self._question = ""
+        self._kept: dict[int, tuple[RunEntry, bool]] = {}
 
     def look(self, source: Source, question: str) -> JobsLook:
         """The runs that the filter of these words keeps."""
@@ -41,8 +44,22 @@ class JobsReader:
         said = chosen.problem
         if chosen.needs_metrics and not self._metrics.advance(source.connection):
             said = said or f"reading metrics, {percent(self._metrics.share)} ..."
-        kept = tuple(e for e in entries if chosen.keeps(e, self._metrics.of))
-        return JobsLook(kept, len(entries), said)
+        if question != self._question or chosen.needs_metrics:
+            self._question, self._kept = question, {}
+        return JobsLook(tuple(self._filtered(entries, chosen)), len(entries), said)
+
+    def _filtered(self, entries: Sequence[RunEntry], chosen: RunFilter) -> Iterator[RunEntry]:
+        """The runs that are kept; of those that did not change since the last look it is known."""
+        if not chosen.tests:
+            yield from entries
+            return
+        for entry in entries:
+            before = self._kept.get(entry.number)
+            if before is None or before[0] is not entry:
+                before = (entry, chosen.keeps(entry, self._metrics.of))
+                self._kept[entry.number] = before
+            if before[1]:
+                yield entry
 
 
 def _so_far(source: Source, run: RunRow) -> RunRow:

@@ -19,7 +19,14 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from frugalwatch.screen.jobs.all_runs import RunEntry
-from frugalwatch.screen.jobs.columns import Column, Order, fitting_columns, in_order
+from frugalwatch.screen.jobs.columns import (
+    Column,
+    Key,
+    Order,
+    column_named,
+    fitting_columns,
+    in_order,
+)
 from frugalwatch.screen.words import Unit
 
 # The side of a comparison that a marked run stands on.
@@ -74,6 +81,8 @@ class RunsTable(ScrollView, can_focus=True):
         super().__init__(id="all")
         self._ascii = ascii_only
         self._entries: list[RunEntry] = []
+        self._given: Sequence[RunEntry] = ()
+        self._sorted_by: tuple[Order, list[tuple[int, Key]]] = (Order(), [])
         self._unit: Unit = "Wh"
         self._columns: tuple[Column, ...] = fitting_columns(80)
         self._at: int | None = None
@@ -88,10 +97,17 @@ class RunsTable(ScrollView, can_focus=True):
         self._unit = unit
         if at is not None and self._at is None:
             self._at = at
+        self._given = entries
         self._list(entries)
 
     def _list(self, entries: Sequence[RunEntry]) -> None:
-        self._entries = in_order(entries, self.order)
+        value = column_named(self.order.name).value
+        keys = (self.order, [(entry.number, value(entry)) for entry in entries])
+        if keys == self._sorted_by:  # figures of some may have changed, and none has moved
+            by_number = {entry.number: entry for entry in entries}
+            self._entries = [by_number[entry.number] for entry in self._entries]
+        else:
+            self._sorted_by, self._entries = keys, in_order(entries, self.order)
         numbers = [entry.number for entry in self._entries]
         if self._at in numbers:
             self._row = numbers.index(self._at)
@@ -115,7 +131,7 @@ class RunsTable(ScrollView, can_focus=True):
     def on_resize(self) -> None:
         """Choose the columns for the new width."""
         self._columns = fitting_columns(self.size.width)
-        self._list(self._entries)
+        self._list(self._given)
         self._show_cursor()
 
     # -- drawing -----------------------------------------------------------------------------------
@@ -258,7 +274,7 @@ class RunsTable(ScrollView, can_focus=True):
 
     def _sort(self, order: Order) -> None:
         self.order = order
-        self._list(self._entries)
+        self._list(self._given)
         self._show_cursor()
         self._tell()
 
