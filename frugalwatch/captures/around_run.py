@@ -97,7 +97,7 @@ def _finish(path: str, exit_code: int, *, quiet: bool, block: bool) -> None:
             f"{len(modules)} module{'s' * (len(modules) > 1)}, {kept} calls with inputs and outputs"
         )
     else:
-        what = "nothing: no call of a torch module was seen"
+        what = "nothing: no call of a torch model was captured"
     lines = [f"  Captured     {capture.name}: {what}; {size(capture.bytes)}"]
     if modules:
         lines.append(f"               {PRIVACY}")

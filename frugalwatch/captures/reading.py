@@ -60,7 +60,7 @@ class Module:
     def part(self, name: str) -> _Json:
         """What is stored as `weights`, `pickle` or `program`, or why it is not (`why_not`)."""
         found = self.about.get(name)
-        if isinstance(found, dict):
+        if isinstance(found, dict) and not (self.storing and found.get("pending")):
             return found
         if self.storing:
             return {"why_not": "still being stored"}

@@ -44,7 +44,7 @@ def capture_lines(capture: Capture, run: int | None, width: int) -> list[str]:
             lines += module_lines(module, width)
         lines += [f"{_INDENT}note: {note}" for note in process.notes]
     if not capture.processes:
-        lines += ["", f"{_INDENT}nothing: no call of a torch module was seen"]
+        lines += ["", f"{_INDENT}nothing: no call of a torch model was captured"]
     lines += ["", f"{_INDENT}{PRIVACY}"]
     return lines
 

@@ -10,6 +10,7 @@ as many as allowed, then every second one, every fourth one and so on.
 
 from __future__ import annotations
 
+import _thread
 import json
 import os
 import time
@@ -96,6 +97,7 @@ class Capture:
         os.register_at_fork(after_in_child=self._restart)
 
     def _restart(self) -> None:
+        self._lock = _thread.RLock()  # a handler of a signal may call a model too
         self._files: Files | None = None
         self._claimed = False
         self._modules: dict[int, _Module] = {}
@@ -106,13 +108,15 @@ class Capture:
 
     def begin(self, call: RootCall) -> None:
         """Before a call: note what goes in, since the call may change it."""
-        files = self._place(call)
-        if files is None or call.began_ns or self._lines >= _MOST_LINES:
+        with self._lock:
+            files = self._place(call)
+        if files is None or self._lines >= _MOST_LINES:
             return
         if time.monotonic_ns() > self._until_ns:
             self._done("the time allowed is over")
             return
-        module = self._module(call)
+        with self._lock:
+            module = self._module(call)
         if module is None:
             return
         use = module.uses[call.training]

@@ -12,6 +12,7 @@ import time
 
 from .calls import own_module
 from .capture_files import BudgetSpentError
+from .capture_fork import LIMIT_S
 from .capture_values import byte_count, class_name
 from .capture_weights import named_tensors, write_weights
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from .root_calls import RootCall
 
 _LONGEST_REASON = 1000
+_ENDED = f"ended before it was done, or longer than {LIMIT_S} s"
 
 
 def store_in_place(
@@ -85,6 +87,8 @@ def attempt(
 ) -> None:
     """Store one part, and write what became of it."""
     began = time.monotonic()
+    about[what] = {"why_not": _ENDED, "pending": True}
+    files.write_json(name + "about.json", about)
     try:
         about[what] = function()
     except BudgetSpentError:
