@@ -20,8 +20,10 @@ WIDTH = 1200.0
 _ROW = 18
 # Narrower than this part of the whole, a box is no box.
 _NARROWEST = 0.0004
-# Between an import and the module that is imported stand six frames of Python's own.
-_MACHINERY = "<frozen importlib."
+# Between an import and what is imported stand six frames of Python's own, and between a call of a
+# torch module and its forward two or three of torch's, more in the calls that were watched.
+_IMPORTING = "<frozen importlib."
+_CALLING = "/torch/nn/modules/module.py"
 _CHARACTER = 6.6  # width of one at 11 px monospace
 _NAMED_HUES = {OWN: 28, STDLIB: 215, "torch": 12, "numpy": 190, "pandas": 265, "": 0}
 
@@ -53,7 +55,7 @@ def boxes(root: Node, packages: Packages, weigh: Callable[[Amount], float]) -> B
         box.weight += weight
         for node in stack[1:]:
             frame = node.frame
-            if frame.filename.startswith(_MACHINERY):
+            if frame.filename.startswith(_IMPORTING) or frame.filename.endswith(_CALLING):
                 continue
             key = (frame.filename, frame.function, frame.first_line)
             child = box.children.get(key)

@@ -32,6 +32,7 @@ class Frames:
         self._by_line: dict[tuple[int, int, int], int] = {}
         # The code itself is kept so that its id stays its own: comparing code objects is slow.
         self._codes: dict[int, tuple[int, CodeType]] = {}
+        self._named: dict[tuple[str, str], int] = {}
         self._labels: dict[str, int] = {}
         self._code_count = 0
 
@@ -60,6 +61,21 @@ class Frames:
                     return node
                 found = self._child(node, seen.f_code, seen.f_lineno or 0)
                 children[node][key] = found
+            node = found
+        return node
+
+    def named_node(self, root: int, stack: list[tuple[str, str, int]]) -> int:
+        """The node of a stack given by file, function and line, outermost first."""
+        node = root
+        for filename, function, line in stack:
+            code = self._named.get((filename, function))
+            if code is None:
+                code = self._named[filename, function] = self._new_code(filename, function, 0)
+            found = self._by_line.get((node, code, line))
+            if found is None:
+                if len(self._children) >= MOST_NODES:
+                    return node
+                found = self._by_line[node, code, line] = self._add(node, code, line)
             node = found
         return node
 

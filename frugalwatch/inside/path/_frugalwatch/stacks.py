@@ -23,11 +23,14 @@ from .accounts import Accounts, Cell
 from .frames import Frames
 from .line import Line
 from .profile_file import FORMAT, ProfileFile
+from .stack_readers import stack_reader
 from .thread_clocks import read_ns, thread_clock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _thread import LockType
     from collections.abc import Callable
+    from typing import Any
 
 _DEFAULT_HZ = 100.0
 _FIRST_SLICE_NS = 250_000_000
@@ -81,6 +84,7 @@ class StackSampler:
         self._main_ident = get_ident()
         # What else goes into each slice, told whether it is the last one.
         self.extra_lines: Callable[[bool], list[object]] = _no_lines
+        self._alive: LockType = allocate_lock()
         self._begin_empty()
 
     def begin(self) -> None:
@@ -91,6 +95,8 @@ class StackSampler:
 
     def resume(self) -> None:
         """Go on after `stop`; what was used in between counts for the next sample."""
+        if self._alive.locked():
+            return
         self._alive = allocate_lock()
         self._alive.acquire()
         self._ended = allocate_lock()
@@ -115,6 +121,7 @@ class StackSampler:
     def _begin_empty(self) -> None:
         now = time.monotonic_ns()
         self._frames = Frames()
+        self._reader: Any = stack_reader(self._frames)  # both kinds, each with its own stacks
         self._file = ProfileFile(self._folder, os.getpid(), now)
         self._random = (now ^ os.getpid()) & 0xFFFFFFFF
         self._period_ns = round(1e9 / self._hz)
@@ -231,8 +238,8 @@ class StackSampler:
     def _look(self, me: int) -> list[tuple[_Seen, int]]:
         """Where every thread is and the CPU time that it used; ours is left out."""
         result = []
-        current = sys._current_frames()  # dropped on return, with the lock never given away
-        for ident, frame in current.items():
+        current = self._reader.read()  # dropped on return
+        for ident, stack in current.items():
             if ident == me:
                 continue
             seen = self._threads.get(ident)
@@ -242,7 +249,7 @@ class StackSampler:
                 shown = None if seen.clock is None else read_ns(seen.clock)
             cpu_ns = 0 if shown is None else shown - seen.cpu_ns
             if cpu_ns > 0 or seen.clock is None or seen.node == seen.root:
-                seen.node = self._frames.node(seen.root, frame)  # it has moved since
+                seen.node = self._reader.node(seen.root, stack)  # it has moved since
             result.append((seen, max(0, cpu_ns)))
         if len(self._threads) >= len(current):
             for ident in [each for each in self._threads if each not in current]:
@@ -369,11 +376,11 @@ def _start_thread(function: Callable[[], None]) -> None:
         _signal.pthread_sigmask(_signal.SIG_SETMASK, kept)
 
 
-def _resume_later(sampler: StackSampler) -> None:
-    """Go on at the next garbage collection.
+def _mind_forks(sampler: StackSampler) -> None:
+    """Have no thread of ours beside a fork, and one in parent and child after it.
 
-    From Python 3.12 on a fork beside other threads is warned about, also if they started in the
-    hook that runs after it (3.13), so the sampler cannot be back before `os.fork` has returned.
+    From 3.12 on a fork beside other threads is warned about, also if they started in the hook that
+    runs after it (3.13). So there the parent's goes on at the next garbage collection.
     """
     import gc
 
@@ -381,9 +388,25 @@ def _resume_later(sampler: StackSampler) -> None:
         del info
         if phase == "stop" and go_on in gc.callbacks:
             gc.callbacks.remove(go_on)
-            sampler.resume()
+            try:
+                sampler.resume()
+            except RuntimeError:  # the interpreter is shutting down
+                return
 
-    gc.callbacks.append(go_on)
+    def in_parent() -> None:
+        if sys.version_info < (3, 12):
+            sampler.resume()
+        elif go_on not in gc.callbacks:
+            gc.callbacks.append(go_on)
+
+    def in_child() -> None:
+        if go_on in gc.callbacks:
+            gc.callbacks.remove(go_on)
+        sampler.begin()
+
+    os.register_at_fork(
+        before=sampler.stop_wholly, after_in_parent=in_parent, after_in_child=in_child
+    )
 
 
 # The one of this process, for what writes into the same file.
@@ -407,9 +430,5 @@ def start(options: dict[str, object], line: Line) -> None:
     sampler = StackSampler(hz, folder, line)
     _samplers.append(sampler)
     atexit.register(sampler.stop)
-    if sys.version_info >= (3, 12):
-        os.register_at_fork(
-            before=sampler.stop_wholly, after_in_parent=lambda: _resume_later(sampler)
-        )
-    os.register_at_fork(after_in_child=sampler.begin)
+    _mind_forks(sampler)
     sampler.begin()
