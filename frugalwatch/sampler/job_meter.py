@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 
 from frugalwatch.sampler.context import RunContext
-from frugalwatch.sampler.job_tree import TreeUse, tree_use
+from frugalwatch.sampler.job_tree import TreeUse, known_use, tree_use
+
+# Finding a job's processes means looking at each of their threads; four trainings have a hundred.
+# Who is new or gone meanwhile is inside a parent's figure, or in the next walk's.
+_WALK_EVERY_NS = 950_000_000
 
 
 class JobMeter:
@@ -16,13 +21,20 @@ class JobMeter:
         self._highest_us = 0
         self.ignores_children = False
         self.pids: frozenset[int] = frozenset()
+        self._walked_ns = 0
+        self._tree_pids: frozenset[int] = frozenset()
 
     def look(self, *, orphaned: bool) -> int:
         """CPU micro-seconds so far; never falls. `orphaned`: the supervisor is gone."""
-        use = self._tree(orphaned=orphaned)
-        self.ignores_children = self.ignores_children or use.ignores_children
-        self.pids = use.pids
-        cpu_us = use.cpu_us
+        now_ns = time.monotonic_ns()
+        if orphaned or now_ns - self._walked_ns >= _WALK_EVERY_NS:
+            use = self._tree(orphaned=orphaned)
+            self._walked_ns, self._tree_pids = now_ns, use.pids
+            self.ignores_children = self.ignores_children or use.ignores_children
+            cpu_us = use.cpu_us
+        else:
+            cpu_us = known_use(self._tree_pids)
+        self.pids = self._tree_pids
         if self._context.plan.cgroup is not None:
             cpu_us = self._context.plan.cgroup.cpu_us() or cpu_us
             self.pids = self.pids.union(self._context.plan.cgroup.pids())

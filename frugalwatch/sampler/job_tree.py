@@ -53,6 +53,15 @@ def tree_use(
     return TreeUse(cpu_us, frozenset(seen), ignores)
 
 
+def known_use(pids: frozenset[int], *, procfs: str = "/proc") -> int:
+    """CPU micro-seconds of these processes, as far as they are still there."""
+    cpu_us = 0
+    for pid in pids:
+        _, fields = _stat(pid, procfs)
+        cpu_us += sum(int(x) for x in fields[11:15]) * _TICK_US
+    return cpu_us
+
+
 def start_time(pid: int, procfs: str = "/proc") -> int | None:
     """Clock ticks after boot at which a process began: with its pid, its identity."""
     _, fields = _stat(pid, procfs)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from frugalwatch.sampler.job_tree import start_time, tree_use
+from frugalwatch.sampler.job_tree import known_use, start_time, tree_use
 
 TICK_US = 1_000_000 // os.sysconf("SC_CLK_TCK")
 SIGCHLD_IGNORED = 1 << 16
@@ -82,3 +82,11 @@ def test_samplers_and_readers_are_no_part_of_a_job(processes: Processes) -> None
     for pid, name in ((2, "fw-sampler"), (3, "fw-nvidia"), (4, "fw-train")):
         processes.add(pid, name=name, ticks=(9, 0, 0, 0))
     assert tree_use(1, leave_out=frozenset(), procfs=str(processes.root)).pids == {4}
+
+
+def test_between_two_walks_those_that_are_known_are_read_and_those_gone_left_out(
+    processes: Processes,
+) -> None:
+    processes.add(2, children="4", ticks=(1, 2, 3, 4))
+    processes.add(4, ticks=(0, 0, 0, 100))
+    assert known_use(frozenset({2, 4, 77}), procfs=str(processes.root)) == 110 * TICK_US
