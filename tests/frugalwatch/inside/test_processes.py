@@ -153,6 +153,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_ranks_that_torchrun_starts_are_told_apart_and_counted(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     script = tmp_path / "ddp.py"
@@ -166,6 +167,7 @@ def test_ranks_that_torchrun_starts_are_told_apart_and_counted(tmp_path: Path) -
     assert ran.told("problem") == []
 
 
+@pytest.mark.slow
 def test_ranks_that_a_program_forks_are_told_apart_and_counted(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     script = tmp_path / "ddp.py"

@@ -61,6 +61,8 @@ def test_step_times_are_told_as_a_histogram(scenarios: Ran) -> None:
     assert all(1.02**bucket < 100e9 for bucket in buckets)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_results_graphs_exports_warnings_and_tracebacks_are_the_same_to_the_bit() -> None:
     command = [sys.executable, str(HERE / "torch_results.py")]
     plain, ours = run_inside(command, hooked=False), run_inside(command)

@@ -6,9 +6,9 @@ own, followed. torch.compile never looks there, and nothing of ours is on the st
 
 import _thread
 import time
+from functools import partial
 
-from .frameless import followed
-from .tallies import tallies_of
+from .tallies import Spent, tallies_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,28 +17,55 @@ if TYPE_CHECKING:
     from .line import Line
 
 
+class _Thread:
+    """How deep one thread is in backward passes: checkpointing runs one inside another."""
+
+    __slots__ = ("depth", "spent")
+
+    def __init__(self, spent: Spent) -> None:
+        self.depth = 0
+        self.spent = spent
+
+
 def start(module: "ModuleType", line: "Line") -> None:
     """Follow the calls of the engine; `module` is torch."""
     variable = module.autograd.Variable
     engine = variable._execution_engine
+    run_backward = engine.run_backward
     tallies = tallies_of(line)
-    depths: "dict[int, int]" = {}  # by thread: checkpointing runs backward inside backward
+    threads: "dict[int, _Thread]" = {}
+    get_ident, monotonic_ns = _thread.get_ident, time.monotonic_ns
 
-    def begin(_: object) -> object:
-        thread = _thread.get_ident()
-        depths[thread] = depths.get(thread, 0) + 1
-        return followed(engine.run_backward, end, thread, time.monotonic_ns())
+    class Followed(partial):  # type: ignore[type-arg]
+        """One call of the engine: it dies when the call is over, however it ends."""
 
-    def end(thread: object, begun_ns: object) -> None:
+        __slots__ = ("begun_ns", "thread")
+        begun_ns: int
+        thread: _Thread
+
+        def __del__(self) -> None:
+            try:
+                thread = self.thread
+                thread.depth -= 1
+                if not thread.depth:
+                    thread.spent.total_ns += monotonic_ns() - self.begun_ns
+            except Exception as error:  # noqa: BLE001 - raised here, it would be printed
+                line.problem("backward", error)
+
+    def follow(_: object) -> object:
         try:
-            assert isinstance(thread, int)
-            assert isinstance(begun_ns, int)
-            depths[thread] -= 1
-            if not depths[thread]:
-                tallies.spend("backward", time.monotonic_ns() - begun_ns)
-        except Exception as error:  # noqa: BLE001 - raised here, it would be printed
+            thread = threads.get(get_ident())
+            if thread is None:
+                thread = threads[get_ident()] = _Thread(tallies.spent("backward"))
+            call = Followed(run_backward)
+            call.thread = thread
+            thread.depth += 1
+            call.begun_ns = monotonic_ns()
+        except Exception as error:  # noqa: BLE001 - the job's backward pass goes on
             line.problem("backward", error)
+            return run_backward
+        return call
 
     kind = type(engine)
-    watched = type(kind.__name__, (kind,), {"run_backward": property(begin)})
+    watched = type(kind.__name__, (kind,), {"run_backward": property(follow)})
     variable._execution_engine = watched()
