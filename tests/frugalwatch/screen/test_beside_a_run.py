@@ -109,7 +109,12 @@ class Terminal:
         deadline = time.monotonic() + timeout_s
         while not all(word in self.text for word in words):
             assert time.monotonic() < deadline, f"no {words} in {self.text[-3000:]!r}"
-            self._read(0.1)
+            self.read(0.1)
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Give the terminal another size, as a person does; everything is then drawn anew."""
+        fcntl.ioctl(self._leader, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self.process.send_signal(signal.SIGWINCH)
 
     def press(self, keys: str) -> None:
         """Type."""
@@ -119,8 +124,8 @@ class Terminal:
         """Read to the end; the exit status."""
         deadline = time.monotonic() + 10
         while self.process.poll() is None and time.monotonic() < deadline:
-            self._read(0.1)
-        self._read(0.1)
+            self.read(0.1)
+        self.read(0.1)
         os.close(self._leader)
         return self.process.wait(timeout=1)
 
@@ -128,7 +133,8 @@ class Terminal:
         """Go away without a word, as a closed window does."""
         os.close(self._leader)
 
-    def _read(self, seconds: float) -> None:
+    def read(self, seconds: float) -> None:
+        """Take in what is written next, within this time."""
         if select.select([self._leader], [], [], seconds)[0]:
             with contextlib.suppress(OSError):
                 self.text += os.read(self._leader, 65536).decode(errors="replace")
@@ -150,6 +156,58 @@ def test_the_screen_beside_a_run_moves_and_can_be_left(machine: Frugalwatch) -> 
     # The terminal is as it was: cursor shown, main screen.
     assert "\x1b[?1049l" in screen.text
     assert "\x1b[?25h" in screen.text
+
+
+def written(screen: Terminal) -> str:
+    """What was written since, without the sequences that place and colour it."""
+    return re.sub(r"\x1b\[[0-9;?<>=]*[A-Za-z]", " ", screen.text)
+
+
+def energies_wh(text: str) -> list[float]:
+    """Every measured energy in it that is large enough to have no other unit."""
+    found = re.findall(r"(?<![~\d.])([\d.]+) (m?)Wh", text)
+    return [float(number) / (1000 if milli else 1) for number, milli in found]
+
+
+def test_the_figures_on_the_terminal_move_and_are_the_ledgers(machine: Frugalwatch) -> None:
+    """A job under `frugalwatch run` next to the screen in a pseudo-terminal, view by view."""
+    job = machine.start("run", "-q", "--", "sleep", "7")
+    machine.wait_for_state("running")
+    screen = Terminal(machine)
+    screen.wait_for("run 1", "running", "W now", "Quit")
+    while job.poll() is None:
+        screen.read(0.2)
+    job.communicate(timeout=20)
+    headers = re.findall(r"W now +([\d.]+) (m?)Wh", written(screen))
+    seen = [float(number) / (1000 if milli else 1) for number, milli in headers]
+    assert seen == sorted(seen), "energy never falls"
+    assert len(set(seen)) >= 3, seen
+    stored = machine.one("SELECT energy_uj FROM run") / 3.6e9
+    assert stored == pytest.approx(71 * 7 / 3600, rel=0.1)
+    assert all(energy <= 1.01 * stored for energy in seen)
+    screen.wait_for("done")
+    views = {"2": ("1 run", "sleep"), "4": ("Today", "sleep 7", "30 days"), "1": ("Power",)}
+    for key, marks in views.items():
+        screen.text = ""
+        screen.press(key)
+        screen.wait_for(*marks)
+        screen.text = ""
+        screen.resize(24 + int(key), 80)
+        screen.wait_for("Wh", "Quit", *marks)
+        agree = [wh == pytest.approx(stored, rel=0.01) for wh in energies_wh(written(screen))]
+        # The live view shows the two devices beside their sum.
+        assert any(agree) if key == "1" else agree and all(agree), (key, written(screen))
+    screen.text = ""
+    screen.press("3")
+    screen.wait_for("No advice yet.")
+    screen.press("?")
+    screen.wait_for("never touches a job")
+    screen.text = ""
+    screen.press("1")
+    screen.wait_for("RAPL package-0")
+    screen.press("q")
+    assert screen.end() == 0
+    assert "Traceback" not in screen.text
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
