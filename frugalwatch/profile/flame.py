@@ -41,7 +41,8 @@ class Box:
 
     @property
     def place(self) -> str:
-        return f"{short_place(self.filename)}:{self.first_line}" if self.filename else ""
+        at = f":{self.first_line}" if self.first_line else ""
+        return short_place(self.filename) + at if self.filename else ""
 
 
 def boxes(root: Node, packages: Packages, weigh: Callable[[Amount], float]) -> Box:

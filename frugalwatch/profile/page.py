@@ -103,7 +103,8 @@ def _row(entry: dict[str, Any], kind: str | None) -> dict[str, Any]:
     own, total = entry["self"], entry["total"]
     place = ""
     if entry["file"]:
-        place = f"{short_place(entry['file'])}:{entry['line'] or entry['first_line']}"
+        at = entry["line"] or entry["first_line"]
+        place = short_place(entry["file"]) + (f":{at}" if at else "")
     return {
         "function": entry["function"],
         "place": place,

@@ -233,7 +233,8 @@ def _place(entry: Document, width: int) -> str:
     if entry["file"] is None:
         return str(entry["function"])
     name = entry["function"].rpartition("<locals>.")[2]
-    where = f"{short_place(entry['file'])}:{entry['line'] or entry['first_line']}"
+    at = entry["line"] or entry["first_line"]  # Python 3.12 and later name no first line
+    where = f"{short_place(entry['file'])}:{at}" if at else short_place(entry["file"])
     room = width - len(name) - 2
     if len(where) > room:
         where = ".." + where[-max(10, room - 2) :]

@@ -21,7 +21,7 @@ from _thread import allocate_lock, get_ident, get_native_id, start_new_thread
 
 from .accounts import Accounts, Cell
 from .frames import Frames
-from .line import Line
+from .line import Line, copying
 from .profile_file import FORMAT, ProfileFile
 from .stack_readers import stack_reader
 from .thread_clocks import read_ns, thread_clock
@@ -84,19 +84,22 @@ class StackSampler:
         self._main_ident = get_ident()
         # What else goes into each slice, told whether it is the last one.
         self.extra_lines: Callable[[bool], list[object]] = _no_lines
+        self._runs = False
         self._alive: LockType = allocate_lock()
         self._begin_empty()
 
     def begin(self) -> None:
         """Start sampling, from nothing: at the start, and in a forked child."""
         self._main_ident = get_ident()
+        self._line.check_process()
         self._begin_empty()
         self.resume()
 
     def resume(self) -> None:
         """Go on after `stop`; what was used in between counts for the next sample."""
-        if self._alive.locked():
+        if self._runs:
             return
+        self._runs = True
         self._alive = allocate_lock()
         self._alive.acquire()
         self._ended = allocate_lock()
@@ -106,7 +109,8 @@ class StackSampler:
 
     def stop(self) -> None:
         """End the thread and write what it has; returns within a fraction of a second."""
-        if self._alive.locked():
+        if self._runs:
+            self._runs = False
             self._alive.release()
             self._ended.acquire(True, 0.5)
 
@@ -138,6 +142,7 @@ class StackSampler:
         self._own_ns = 0
         self._full = False
         self._crowded_until = 0
+        self._runs = False
         self._alive = allocate_lock()
         self._ended = allocate_lock()
         self._native_id = 0
@@ -402,7 +407,8 @@ def _mind_forks(sampler: StackSampler) -> None:
     def in_child() -> None:
         if go_on in gc.callbacks:
             gc.callbacks.remove(go_on)
-        sampler.begin()
+        if get_ident() not in copying:
+            sampler.begin()
 
     os.register_at_fork(
         before=sampler.stop_wholly, after_in_parent=in_parent, after_in_child=in_child
@@ -420,8 +426,6 @@ def process_sampler() -> StackSampler | None:
 
 def start(options: dict[str, object], line: Line) -> None:
     """Begin to sample. `options`: `hz`, and `folder`, this user's, for one folder for each run."""
-    import atexit
-
     folder, hz = options.get("folder"), options.get("hz", _DEFAULT_HZ)
     if not isinstance(folder, str) or not isinstance(hz, (int, float)) or not 1 <= hz <= 1000:
         raise ValueError("profile needs a folder and a rate of 1 to 1000 Hz")
@@ -429,6 +433,6 @@ def start(options: dict[str, object], line: Line) -> None:
     os.makedirs(folder, 0o700, exist_ok=True)
     sampler = StackSampler(hz, folder, line)
     _samplers.append(sampler)
-    atexit.register(sampler.stop)
+    line.add_source(lambda final: sampler.stop() if final else None)
     _mind_forks(sampler)
     sampler.begin()
