@@ -1,11 +1,11 @@
-"""What the live screen costs: first paint, steady share of a core, memory, slowest look.
+"""What the live screen costs: first paint, steady share of a core, memory, looks and queries.
 
     python bench/screen.py [--ledger FILE] [--seconds 30] [--gpus 8]
 
 Without --ledger a ledger of one month (20.7 million samples, 0.8 GB) is made first; a file made by
 `bench/ledger_size.py --keep FILE` saves that time. A run of an hour so far is then added to it and
 goes on at 1 Hz while the real `frugalwatch top` shows it on a pseudo-terminal of 120x40. The file
-is changed.
+is changed. Then each view is asked for what it shows, with that month and with an hour alone.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ import termios
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))
 
 from bench.ledger_size import fill  # noqa: E402
 from bench.machine import describe  # noqa: E402
+from bench.query_times import timed_queries  # noqa: E402
 from collectors.base import Device, Reading  # noqa: E402
 from frugalwatch.config.settings import Settings  # noqa: E402
 from frugalwatch.ledger.journal import Journal  # noqa: E402
@@ -36,7 +38,7 @@ from frugalwatch.screen.reading import LedgerWatch  # noqa: E402
 SECOND = 1_000_000_000
 HISTORY_S = 3600
 BUDGETS = {"first paint": (0.6, "CPU s"), "steady": (2.0, "% of a core"), "memory": (60.0, "MiB")}
-LONGEST_LOOK_MS = 50.0
+LONGEST_QUERY_MS = 50.0
 
 
 class Writer(threading.Thread):
@@ -144,18 +146,49 @@ class Terminal:
         self.process.wait(timeout=10)
 
 
-def looks_ms(ledger: Path) -> tuple[float, float]:
-    """Milliseconds of the first look, and of the slowest of the ten that follow."""
-    watch = LedgerWatch(str(ledger), Settings())
-    times = []
-    for _ in range(11):
-        began = time.perf_counter()
-        look = watch.look()
-        times.append((time.perf_counter() - began) * 1000)
-        assert look.trouble is None, look.trouble
-        time.sleep(0.3)
-    watch.close()
-    return times[0], max(times[1:])
+def looks(ledger: Path) -> dict[str, tuple[float, float, float, str]]:
+    """By view: milliseconds of its first look, of the slowest of five more, and of the slowest
+    query, with its text.
+    """
+    found = {}
+    with timed_queries() as queries:
+        watch = LedgerWatch(str(ledger), Settings())
+        for name, options in questions(watch).items():
+            queries.clear()
+            times = []
+            for _ in range(6):
+                began = time.perf_counter()
+                look = watch.look(**options)
+                times.append((time.perf_counter() - began) * 1000)
+                assert look.trouble is None, look.trouble
+                time.sleep(0.3)
+            slowest, sql = max(queries)
+            found[name] = (times[0], max(times[1:]), slowest, " ".join(sql.split()))
+        watch.close()
+    return found
+
+
+def questions(watch: LedgerWatch) -> dict[str, dict[str, Any]]:
+    """What each view asks for, the page of the run that goes on, and that of the one before."""
+    from frugalwatch.screen.advice.reading import AdvicePart
+    from frugalwatch.screen.jobs.jobs_reader import JobsReader
+    from frugalwatch.screen.machine.reading import MachinePart
+    from frugalwatch.screen.one_run.detail import RunQuestion, RunReader
+
+    now, *before = [run.number for run in watch.look(limit=1000).runs]
+    # The last run of the month is the one with a whole run object; without a month there is none.
+    old = max(before, default=now)
+    wanted: dict[str, dict[str, Any]] = {
+        "1 Live": {},
+        "  an old run": {"number": old},
+        "2 Jobs": {"limit": 1, "part": JobsReader, "question": ""},
+        "3 Advice": {"limit": 1, "part": AdvicePart},
+        "4 Machine": {"limit": 1, "part": MachinePart},
+    }
+    for name, number in (("a run's page", now), ("an old run's", old)):
+        question = RunQuestion(number, None, 228)
+        wanted[name] = {"number": number, "part": RunReader, "question": question}
+    return wanted
 
 
 def main() -> None:
@@ -184,15 +217,30 @@ def main() -> None:
         sent = (terminal.written - before) / lasted
         now_mib, most_mib = terminal.memory_mib()
         terminal.close()
-        first, slowest = looks_ms(ledger)
+        month = looks(ledger)
+        writer.done.set()
+        writer.join()
+        alone = Path(folder) / "hour.db"
+        writer = Writer(alone, chosen.gpus)
+        writer.start()
+        assert writer.begun.wait(30)
+        hour = looks(alone)
         writer.done.set()
         writer.join()
     for name, value in (("first paint", paint_s), ("steady", steady), ("memory", most_mib)):
         budget, unit = BUDGETS[name]
         print(f"{name:12} {value:7.2f} {unit:12} budget {budget:g}  {_verdict(value, budget)}")
     print(f"resident now {now_mib:7.1f} MiB, {sent:.0f} bytes a second to the terminal")
-    print(f"first look   {first:7.1f} ms           budget {LONGEST_LOOK_MS:g} for one query")
-    print(f"later looks  {slowest:7.1f} ms at most   {_verdict(slowest, LONGEST_LOOK_MS)}")
+    print("\nms by view      first look     later looks    slowest query")
+    print("                 month    hour   month    hour   month    hour")
+    for name, (first, later, slowest, sql) in month.items():
+        alone_ms = hour[name]
+        print(
+            f"{name:14} {first:7.1f} {alone_ms[0]:7.1f} {later:7.1f} {alone_ms[1]:7.1f}"
+            f" {slowest:7.1f} {alone_ms[2]:7.1f}  {_verdict(slowest, LONGEST_QUERY_MS)}"
+        )
+        if slowest > LONGEST_QUERY_MS:
+            print(f"    {sql[:200]}")
 
 
 def _verdict(value: float, budget: float) -> str:
