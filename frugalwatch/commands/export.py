@@ -41,6 +41,7 @@ WHERE s.run_id = ? ORDER BY x.t_mono_ns, device.key
 @click.option("--samples", is_flag=True, help="With every sample: cumulative joules by device.")
 @click.option("--phases", is_flag=True, help="CSV with a row a phase and activity.")
 @click.option("--units", is_flag=True, help="CSV with a row a unit: step, sample, request, ...")
+@click.option("--advice", is_flag=True, help="Stored advice instead of runs.")
 @click.option("--codecarbon", is_flag=True, help="CSV with the columns of emissions.csv.")
 @click.option("-o", "--output", metavar="FILE", help="Write there instead of to stdout.")
 @click.option("--ledger", metavar="FILE", help="Look into this database.")
@@ -51,6 +52,7 @@ def command(
     samples: bool,
     phases: bool,
     units: bool,
+    advice: bool,
     codecarbon: bool,
     output: str | None,
     ledger: str | None,
@@ -61,15 +63,22 @@ def command(
     frugalwatch export > runs.json             every run object, in one array
     frugalwatch export --format csv            one row a run, in J, g and seconds
     frugalwatch export last --samples --format csv -o samples.csv
-    frugalwatch export --units -o units.csv    what each step, sample or request cost
+    frugalwatch export --units -o units.csv    what each step or request cost
     frugalwatch export --codecarbon -o emissions.csv
+    frugalwatch export --advice > advice.json  with verifications and uses
 
     RUN is as for `frugalwatch show`. Joules of samples are cumulative from the run's first one.
     """
     from frugalwatch.ledger.current import open_database
 
+    if advice and (runs or samples or phases or units or codecarbon):
+        raise UsageError("--advice goes with --format, -o and --ledger", hint="leave out the rest")
     _refuse_two({"samples": samples, "phases": phases, "units": units, "codecarbon": codecarbon})
     settings = load({"ledger": ledger}, cwd=os.getcwd(), environ=os.environ).settings
+    if advice:
+        with open_database(settings, os.environ) as database, _output(output) as file:
+            _write_advice(file, database, format_)
+        return
     with open_database(settings, os.environ) as database:
         chosen = [find_run(database, name) for name in runs] or list_runs(database)[::-1]
         with _output(output) as file:
@@ -99,6 +108,19 @@ def _write_parts(documents: Iterator[dict[str, object]], file: TextIO, *, units:
     writer.writeheader()
     for document in documents:
         writer.writerows(unit_rows(document) if units else phase_rows(document))
+
+
+def _write_advice(file: TextIO, db: Database, format_: str) -> None:
+    """One array of documents, or a row for each recommendation."""
+    from frugalwatch.ledger.advice_export import advice_documents, advice_rows
+
+    if format_ == "json":
+        file.write(json.dumps(list(advice_documents(db.conn)), indent=1) + "\n")
+        return
+    rows = list(advice_rows(db.conn))
+    writer = csv.DictWriter(file, list(rows[0]) if rows else ["advice"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
 
 
 def _write_json(file: TextIO, db: Database, runs: list[RunRow], *, samples: bool) -> None:

@@ -93,7 +93,7 @@ class AdviceView(View):
         best = next((entry for entry in look.part.entries if entry.recommendations), None)
         said = f"{len(look.part.entries)} stored, {some} recommend something"
         latest = f"Latest: {best.name} {what_it_says(best)}, {what_it_saves(best)}" if best else ""
-        return f"{said}   {applied} applied   {held} verified: held", latest[:width]
+        return f"{said}   {applied} applied   {held} held when verified", latest[:width]
 
     def export(self) -> Export | None:
         """A row for each recommendation."""

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from frugalwatch.cli import main
+from frugalwatch.ledger.connection import open_ledger
+from tests.frugalwatch.ledger.advice_kit import add_advice, add_verification
 from tests.frugalwatch.ledger.runs import fill
 
 
@@ -131,3 +133,29 @@ def test_a_pipe_is_written_to_and_not_replaced(ledger: Path, tmp_path: Path) -> 
     assert json.loads(os.read(reader, 65536))[0]["number"] == 1
     os.close(reader)
     assert pipe.is_fifo()
+
+
+def test_advice_goes_out_with_what_became_of_it(
+    ledger: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    conn = open_ledger(str(ledger), create=False)
+    add_verification(conn, add_advice(conn, "2025-a"))
+    add_advice(conn, "2025-b", {}, state="failed", started_utc_ns=2**62)
+    conn.execute("""UPDATE run SET environment = '{"FRUGALWATCH_ADVICE": "A1.1"}' WHERE id = 2""")
+    conn.close()
+    assert main(["export", "--advice"]) == 0
+    first, second = json.loads(capsys.readouterr().out)
+    assert (first["schema"], first["advice"]) == ("frugalwatch.advice/1", "A1")
+    assert [one["verdict"] for one in first["verifications"]] == ["held"]
+    assert first["runs_with_it"] == [{"run": 2, "run_id": "run-2", "recommendation": 1}]
+    assert (second["advice"], second["state"]) == ("A2", "failed")
+    assert main(["export", "--advice", "--format", "csv"]) == 0
+    (row,) = rows(capsys.readouterr().out)
+    assert (row["change"], row["verdict"], row["runs_with_it"]) == ("one thread", "held", "1")
+
+
+def test_advice_takes_no_run(ledger: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "--advice", "last"]) == 2
+    assert "--advice goes with" in capsys.readouterr().err
+    assert main(["export", "--advice", "--format", "csv"]) == 0
+    assert rows(capsys.readouterr().out) == []

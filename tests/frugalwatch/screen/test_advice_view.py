@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import sqlite3
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,16 @@ from tests.frugalwatch.screen.kit import (
     shown,
     watch,
 )
+from tests.frugalwatch.screen.snapshots import assert_accepted
+
+
+@pytest.fixture(autouse=True)
+def utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
 
 
 @pytest.fixture
@@ -124,7 +136,7 @@ def test_the_detail_has_promise_measurement_runs_and_how_to_apply_it(ledger: Pat
     line_with(lines, "frugalwatch verify A1")
     line_with(lines, "note: other programs were busy")
     line_with(lines, "no energy counter")
-    line_with(lines, "1 applied   1 verified: held")
+    line_with(lines, "1 applied   1 held when verified")
 
 
 def test_joules_are_headed_energy(ledger: Path) -> None:
@@ -217,3 +229,29 @@ def test_the_recommendations_are_exported(
         (row,) = csv.DictReader(file)
     assert (row["advice"], row["change"], row["promised_ratio"]) == ("A1", "one thread", "0.52")
     assert (row["verdict"], row["verified_ratio"]) == ("held", "0.55")
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+def test_it_reads_as_accepted(ledger: Path, size: tuple[int, int]) -> None:
+    """One being made, one that failed, one of nothing, and one that was applied and held."""
+    world = World()
+    run = LiveRun(ledger, world, environment={"FRUGALWATCH_ADVICE": "A1.1"})
+    run.go(60, {CPU.key: 50.0})
+    conn = opened(ledger)
+    found = document(
+        [recommendation(), recommendation(2, "one thread + jemalloc", technique="combination")],
+        not_recommended=[judgement("bf16", verdict="changes the output", reason="3 of 10 differ")],
+        not_tried=[{"technique": "torch.compile", "reason": "the program uses no torch"}],
+        notes=["other programs were busy"],
+    )
+    add_verification(conn, add_advice(conn, "2025-a", found))
+    add_advice(conn, "2025-b", document(), started_utc_ns=later(-3))
+    add_advice(conn, "2025-c", {}, state="failed", started_utc_ns=later(-2))
+    add_advice(conn, "2025-d", {}, state="running", started_utc_ns=later(-1))
+    conn.close()
+    lines = look_at(ledger, world, size, "3")
+    assert_accepted(f"advice_all_kinds_{size[0]}x{size[1]}", lines)
+    none = look_at(Path("/nowhere/no.db"), world, size, "3")
+    assert_accepted(f"advice_none_{size[0]}x{size[1]}", none)
+    page = look_at(ledger, world, size, "3", "enter")
+    assert_accepted(f"advice_page_{size[0]}x{size[1]}", page)
