@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from frugalwatch.config.settings import Settings
+from frugalwatch.errors import LedgerError
 from frugalwatch.report.attribution import OWN_MACHINE
 from frugalwatch.report.compare import ENOUGH, Ratio, ratio_of
 from frugalwatch.report.documents import run_document
@@ -26,6 +27,8 @@ SCHEMA = "frugalwatch.comparison/1"
 # In the order in which they are shown; the first that can be compared is the headline.
 QUANTITIES = ("energy_j", "cpu_s", "duration_s", "energy_per_step_j", "co2e_g")
 _OF_ENERGY = ("energy_j", "energy_per_step_j", "co2e_g")
+# What a run object has that FrugalWatch wrote; one by another tool, or by hand, may not.
+_NEEDED = ("run_id", "state", "exit_code", "command", "duration_s", "energy_j", "estimated_j")
 _SENSORS = ("measured", "derived")
 
 
@@ -78,7 +81,7 @@ def compare_runs(
 ) -> Comparison:
     """The comparison of these runs. `sides` puts each of them on one; None: by what they are of.
 
-    Raises NotFoundError, sqlite3.Error.
+    Raises NotFoundError, LedgerError (what is stored of one is not complete), sqlite3.Error.
     """
     found = [_read(connection, number, settings) for number in sorted(set(numbers))]
     placed = _placed(found, sides)
@@ -97,6 +100,9 @@ def compare_runs(
 
 def _read(connection: sqlite3.Connection, number: int, settings: Settings) -> ComparedRun:
     document, _ = run_document(connection, number, settings)
+    missing = [key for key in _NEEDED if key not in document]
+    if missing:
+        raise LedgerError(f"what is stored about run {number} is not complete: no {missing[0]}")
     command_hash, machine = connection.execute(
         "SELECT command_hash, boot.machine_id FROM run JOIN boot ON boot.id = run.boot_id"
         " WHERE run.id = ?",

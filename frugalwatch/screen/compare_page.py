@@ -12,7 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from frugalwatch.errors import NotFoundError
+from frugalwatch.errors import FrugalWatchError
 from frugalwatch.report.attribution import Energy
 from frugalwatch.report.compare_runs import QUANTITIES, Comparison, compare_runs, value_of
 from frugalwatch.report.compare_text import compare_lines
@@ -42,7 +42,7 @@ class CompareReader:
         sides = dict(question)
         try:
             found = compare_runs(source.connection, list(sides), source.settings, sides)
-        except NotFoundError as error:
+        except FrugalWatchError as error:
             self._found, self._due_ns = error.message, None
             return self._found
         goes_on = any(run.document["state"] == "running" for run in found.runs)
@@ -60,11 +60,11 @@ class ComparePage(Page):
  CPU time is compared. Runs that failed or go on are in no ratio."""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("j,down", "scroll('down')", "Scroll", key_display="j k"),
-        Binding("k,up", "scroll('up')", "Scroll up", show=False),
-        Binding("pagedown,space", "scroll('page_down')", "Page down", show=False),
-        Binding("pageup", "scroll('page_up')", "Page up", show=False),
-        Binding("g,home", "scroll('home')", "First line", show=False),
-        Binding("G,end", "scroll('end')", "Last line", show=False),
+        Binding("k,up", "scroll('up')", "Scroll", show=False),
+        Binding("pagedown,space", "scroll('page_down')", "Scroll", show=False),
+        Binding("pageup", "scroll('page_up')", "Scroll", show=False),
+        Binding("g,home", "scroll('home')", "Scroll", show=False),
+        Binding("G,end", "scroll('end')", "Scroll", show=False),
         Binding("q", "close", "Back", show=False),
     ]
     DEFAULT_CSS = """

@@ -46,17 +46,17 @@ class RunsTable(ScrollView, can_focus=True):
     .-ascii RunsTable { scrollbar-size: 0 0; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down,j", "move(1)", "Down", show=False),
-        Binding("up,k", "move(-1)", "Up", show=False),
-        Binding("pagedown", "page(1)", "Page down", show=False),
-        Binding("pageup", "page(-1)", "Page up", show=False),
-        Binding("home,g", "first", "First", show=False),
-        Binding("end,G", "last", "Last", show=False),
+        Binding("down,j", "move(1)", "Move", show=False),
+        Binding("up,k", "move(-1)", "Move", show=False),
+        Binding("pagedown", "page(1)", "Move", show=False),
+        Binding("pageup", "page(-1)", "Move", show=False),
+        Binding("home,g", "first", "Move", show=False),
+        Binding("end,G", "last", "Move", show=False),
         Binding("enter", "open", "Open"),
         Binding("space,m", "mark", "Mark"),
         Binding("M", "unmark", "Drop all marks", show=False),
         Binding("s,greater_than_sign", "sort(1)", "Sort"),
-        Binding("less_than_sign", "sort(-1)", "Sort by the column before", show=False),
+        Binding("less_than_sign", "sort(-1)", "Sort by the column to the left", show=False),
         Binding("S", "turn", "Turn the order", show=False),
     ]
 

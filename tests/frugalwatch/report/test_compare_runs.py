@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from frugalwatch.cli import cli
+from frugalwatch.errors import LedgerError
 from frugalwatch.ledger.reading import open_reader
 from frugalwatch.report.compare_runs import Comparison, SideRatio, compare_runs
 from frugalwatch.report.compare_text import compare_lines, ratio_text
@@ -178,6 +180,18 @@ def test_other_machines_zones_and_neighbours_are_pointed_out(ledger: Path) -> No
     assert any(n.startswith("others ran beside run 2: it had 25.0 %") for n in notes)
 
 
+def test_an_incomplete_object_is_said_to_be(ledger: Path) -> None:
+    runs = Runs(ledger)
+    runs.add(50.0)
+    runs.add(40.0)
+    connection = sqlite3.connect(ledger)
+    connection.execute("UPDATE run SET result = '{}' WHERE id = 2")
+    connection.commit()
+    connection.close()
+    with pytest.raises(LedgerError, match="run 2 is not complete"):
+        runs.compare(1, 2)
+
+
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_no_line_is_longer_than_the_terminal(ledger: Path, width: int) -> None:
     runs = Runs(ledger)
@@ -238,6 +252,17 @@ def test_json_has_the_ratio_the_counts_and_the_run_objects(ledger: Path) -> None
         {"side": "B", "runs": [2], "used": [2]},
     ]
     assert [run["schema"] for run in document["runs"]] == ["frugalwatch.run/1"] * 2
+
+
+def test_the_reference_names_every_key(ledger: Path) -> None:
+    runs = Runs(ledger)
+    runs.add(50.0)
+    runs.add(40.0)
+    document = json.loads(said("1", "2", "--json", ledger=ledger)[1])
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "comparison.md").read_text()
+    for entry in (document, document["sides"][0], document["ratios"][0]):
+        for key in entry:
+            assert f"`{key}`" in page, key
 
 
 @pytest.mark.parametrize(
