@@ -100,7 +100,11 @@ def activity_lines(run: Document) -> list[str]:
         figure, bounds = _attributed(part)
         rows.append([name, duration(part["duration_s"]), percent(part["share"]), figure, bounds])
     lines = table(["activity", "time", "share", "energy", "bounds"], rows, frozenset({1, 2, 3}))
-    lines += ["", "Attributed by time; bounds: each may have drawn anything from idle power up."]
+    lines += [
+        "",
+        "The devices' energy, attributed by time; bounds: each activity may have drawn"
+        " anything from idle power up.",
+    ]
     if found["unsplit_j"] is not None:
         count = len(found["unsplit_devices"])
         whose = "A GPU's" if count == 1 else f"{count} GPUs'"

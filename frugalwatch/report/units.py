@@ -183,21 +183,19 @@ def _shared(cost: Energy | None, devices: Sequence[DeviceResult]) -> Energy | No
     """The job's share of a cost, in the proportion of the whole run; None where that is unknown."""
     if cost is None or all(d.attribution.job_share is None for d in devices):
         return None
-    value = low = high = 0.0
-    total = sum(d.energy.value for d in devices if d.energy)
-    for device in devices:
-        if device.energy is not None:
-            whole = Energy(device.energy.value, 0.0, device.energy.value)
-            part = device.attribution.job_share or whole
-            value, low, high = value + part.value, low + part.low, high + part.high
-    if not total:
-        return None
-    # The device's own bounds are in both figures, and count once.
-    return Energy(
-        cost.value * value / total,
-        min(cost.low, cost.value) * min(low, value) / total,
-        cost.high * min(1.0, max(high, value) / total),
+    there = [(d.energy, d.attribution.job_share) for d in devices if d.energy is not None]
+    # Of a device whose share is unknown it may be anything, and counts as all of it.
+    parts = [part or Energy(whole.value, 0.0, whole.high) for whole, part in there]
+    ratios = Energy(
+        *(
+            sum(getattr(part, bound) for part in parts)
+            / (sum(getattr(whole, bound) for whole, _ in there) or 1.0)
+            for bound in ("value", "low", "high")
+        )
     )
+    # A model that is twice too high is so in the whole and in the part: bound over bound.
+    low, high = min(ratios.value, ratios.low), min(1.0, max(ratios.value, ratios.high))
+    return Energy(cost.value * ratios.value, cost.low * low, cost.high * high)
 
 
 def _cpu(connection: sqlite3.Connection, run_id: int, stretch: Span) -> Energy | None:

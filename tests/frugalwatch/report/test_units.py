@@ -145,6 +145,16 @@ def test_the_jobs_share_of_a_step_is_that_of_the_run(story: Story) -> None:
     assert each["job_share_low_j"] <= each["job_share_j"] <= each["job_share_high_j"]
 
 
+def test_a_models_band_is_in_the_share_of_a_step_once(story: Story) -> None:
+    story.reads(MODEL, 5, spread=(0.5, 2), times=EVERY_SECOND)
+    Inside(story).count("step", {10: 1, 50: 101})
+    each = unit(story.ends(cpu_s=15, busy_s=60).settled(), "step")["per_unit"]
+    value = each["estimated_job_share_j"]
+    assert value == pytest.approx(2 * (5 - 1.7) / 5 / 4)
+    assert each["estimated_job_share_low_j"] == pytest.approx(value / 2)
+    assert each["estimated_job_share_high_j"] == pytest.approx(value * 2)
+
+
 def test_percentiles_are_right_to_one_per_cent() -> None:
     import math
 
