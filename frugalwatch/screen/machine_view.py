@@ -18,6 +18,7 @@ from frugalwatch.screen.machine.reading import MachinePart
 from frugalwatch.screen.machine.records import MachineLook, Period, Tally
 from frugalwatch.screen.machine.words import (
     both_text,
+    bounds_line,
     bounds_of,
     carbon_text,
     cost_text,
@@ -224,14 +225,16 @@ class MachineView(View):
 
 
 def _sum_lines(look: MachineLook, unit: Unit, width: int) -> list[str]:
-    head = f" {'Energy':<12}{'measured':>13}{'modelled':>13}{'CO2e':>11}{'Cost':>13}  Runs"
-    lines = [head]
+    head = f" {'Energy':<12}{'measured':>13}{'modelled':>13}{'CO2e':>11}{'Cost':>13}  {'Runs':<16}"
+    head += "Bounds" if width >= _WIDE else ""
+    lines = [head.rstrip()]
     for name, tally in energy_rows(look):
         line = (
             f" {name:<12}{measured_text(tally, unit):>13}{modelled_text(tally, unit):>13}"
-            f"{carbon_text(tally, unit):>11}{cost_text(tally):>13}  {runs_text(tally)}"
+            f"{carbon_text(tally, unit):>11}{cost_text(tally):>13}  {runs_text(tally):<16}"
         )
-        lines.append(line[:width])
+        line += bounds_line(tally, unit) if width >= _WIDE else ""
+        lines.append(line.rstrip()[:width])
     return lines
 
 

@@ -50,6 +50,24 @@ def runs_text(tally: Tally) -> str:
     return f"{tally.runs}" + (f", {tally.unknown} unknown" if tally.unknown else "")
 
 
+def bounds_line(tally: Tally, unit: Unit) -> str:
+    """`64 to 68 Wh, ~0.5 to 2.2 Wh`: the bounds of what was measured, and of what was modelled."""
+    measured = bounds_text(tally.measured, unit) if tally.measured else ""
+    modelled = bounds_text(tally.estimated, unit) if tally.estimated else ""
+    return ", ".join([measured] * bool(measured) + [f"~{modelled}"] * bool(modelled))
+
+
+def _with_bounds(tally: Tally, unit: Unit) -> str:
+    """Measured with its bounds, and modelled with its own beside it."""
+    parts = []
+    for energy, modelled in ((tally.measured, False), (tally.estimated, True)):
+        if energy is not None:
+            text = energy_text(energy, unit, modelled=modelled)
+            around = bounds_text(energy, unit)
+            parts.append(f"{text} ({around})" if around else text)
+    return " + ".join(parts) or "-"
+
+
 def energy_rows(look: MachineLook) -> list[tuple[str, Tally]]:
     """The lines of the table of energy: today, yesterday, this week, the month."""
     today, week, month = look.periods
@@ -80,8 +98,7 @@ def heading_lines(look: MachineLook, unit: Unit, width: int) -> tuple[str, str]:
     today = look.periods[0].total
     first = fitting(
         [
-            f"today {both_text(today, unit)}",
-            bounds_text(today.measured, unit) if today.measured else "",
+            f"today {_with_bounds(today, unit)}",
             f"{carbon_text(today, unit)} CO2e" if today.co2e_g is not None else "CO2e unknown",
             cost_text(today),
             f"{today.runs} run{'s' * (today.runs != 1)}",

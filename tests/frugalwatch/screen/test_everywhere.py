@@ -61,6 +61,7 @@ def test_the_line_of_keys_is_whole_and_ends_with_help_and_quit(
             lines = await press(app, pilot, key)
             assert {len(line) for line in lines} == {size[0]}
             assert lines[-1].rstrip().endswith("? Help  q Quit")
+            assert size[0] < 80 or not [line for line in lines if "…" in line]
             for place, view in enumerate(VIEWS, start=1):
                 assert f"{place} {view.LABEL}" in lines[-1] or size[0] < 80
 
