@@ -52,7 +52,7 @@ def trace_lines(
     bands = [Band(LETTERS.get(d.domain, "O"), tuple(power_w[d.key])) for d in shown]
     top_w = ceiling_w(bands)
     cells = with_letters(stack(bands, rows, symbols, top_w), [band.letter for band in bands])
-    lines = [_legend(shown, palette, top_w)]
+    lines = [_legend(shown, palette)]
     for row, line in enumerate(cells):
         text = Text(_scale(row, rows, top_w).rjust(GUTTER - 1) + " ")
         for (band, under), group in groupby(line, key=lambda cell: (cell.band, cell.under)):
@@ -82,8 +82,8 @@ def _scale(row: int, rows: int, top_w: float) -> str:
     return significant(top_w / 2, 3) if rows % 2 and row == rows // 2 else ""
 
 
-def _legend(shown: Sequence[DeviceNow], palette: Sequence[str], top_w: float) -> Text:
-    text = Text(f" Power in {'mW' if top_w < 0.1 else 'W'}, mean of each column ")
+def _legend(shown: Sequence[DeviceNow], palette: Sequence[str]) -> Text:
+    text = Text(" Power in W, mean of each column ")
     seen = set()
     for device, colour in zip(shown, palette, strict=True):
         letter = LETTERS.get(device.domain, "O")
@@ -189,8 +189,7 @@ def curve_lines(
         before = level
     if symbols == "braille":
         return tuple(_braille_line(grid[row * 4 : row * 4 + 4], width) for row in range(rows))
-    mark = "*" if symbols == "ascii" else "▪"
-    return tuple("".join(mark if dot else " " for dot in line) for line in grid)
+    return tuple("".join("*" if dot else " " for dot in line) for line in grid)
 
 
 def _by_column(
