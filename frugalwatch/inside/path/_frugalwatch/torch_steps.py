@@ -126,6 +126,7 @@ def start(module: "ModuleType", line: "Line") -> None:
     hooks.register_optimizer_step_pre_hook(before)
     hooks.register_optimizer_step_post_hook(after)
     line.add_source(_RankTeller(line).tell)
+    line.add_source(_TakenOff(module, line).tell)
 
 
 def _is_compiling(torch: "ModuleType") -> "Callable[[], bool]":
@@ -163,3 +164,27 @@ class _RankTeller:
             if place != self._told:
                 self._told = place
                 self._line.tell("rank", place[0], None, place[1])
+
+
+class _TakenOff:
+    """Says that steps are no longer counted: torch.compile of torch 2.1 takes all hooks off."""
+
+    def __init__(self, torch: "ModuleType", line: "Line") -> None:
+        self._line = line
+        self._kind = torch.optim.SGD
+        # Every optimizer's `step` is a function of this code, unless somebody unwraps it.
+        self._wrapper = torch.optim.Optimizer.profile_hook_step(start).__code__
+        self._told = False
+
+    def tell(self, _final: bool) -> None:
+        """Say it once."""
+        if self._told or "torch._dynamo" not in sys.modules:
+            return
+        step = self._kind.step
+        if getattr(step, "hooked", False) and step.__code__ is not self._wrapper:
+            self._told = True
+            self._line.tell(
+                "note",
+                "torch.compile of this version of torch takes off the hooks of optimizers:"
+                " their steps are counted until then only",
+            )
