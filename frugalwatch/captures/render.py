@@ -45,11 +45,11 @@ def capture_lines(capture: Capture, run: int | None, width: int) -> list[str]:
         lines += [f"{_INDENT}note: {note}" for note in process.notes]
     if not capture.processes:
         lines += ["", f"{_INDENT}nothing: no call of a torch model was captured"]
-    lines += ["", f"{_INDENT}{PRIVACY}"]
+    lines += ["", f"{_INDENT}Inputs and outputs are your data. {PRIVACY}"]
     return lines
 
 
-PRIVACY = "Inputs and outputs may hold personal data; only you can read the files."
+PRIVACY = "They may hold personal data; only you can read the files."
 
 
 def module_lines(module: Module, width: int) -> list[str]:

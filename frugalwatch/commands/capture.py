@@ -47,6 +47,8 @@ def list_(as_json: bool) -> None:
     if not captures:
         click.echo("no captures\nhint: frugalwatch run --capture -- COMMAND makes one", err=True)
         return
+    import shutil
+
     from frugalwatch.captures.render import size
     from frugalwatch.report.format import command_line
 
@@ -60,13 +62,15 @@ def list_(as_json: bool) -> None:
                 str(len(capture.modules)),
                 str(sum(module.kept for module in capture.modules)),
                 size(capture.bytes),
-                command_line(_command(capture), 40),
+                "",
             )
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
-    for row in rows:
+    room = max(12, shutil.get_terminal_size((_WIDTH, 24)).columns - sum(widths) - 2 * len(widths))
+    for row, described in zip(rows, [None, *captures], strict=True):
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        click.echo("  ".join([*cells, row[-1]]).rstrip())
+        words = row[-1] if described is None else command_line(_command(described), room)
+        click.echo("  ".join([*cells, words]).rstrip())
 
 
 @command.command()
