@@ -226,7 +226,7 @@ class LayerWatch:
         self._new_roots: list[_Root] = []
         self._waiting: list[Watched] = []
         self._due_ns = 0
-        self._first = 0
+        self._first, self._first_learns = 0, False
         self._off = False
 
     def begin(self, call: RootCall) -> None:
@@ -240,7 +240,7 @@ class LayerWatch:
             self._line.tell("note", "no figures by layer: the program uses torch.compile")
             return
         if call.number == 0 and "torch._dynamo" in sys.modules:
-            self._first = id(call.module)
+            self._first, self._first_learns = id(call.module), call.grad and call.training
             return  # if this call compiles something, the next one will know
         root = self._root(call.module)
         if root is None:
@@ -275,7 +275,8 @@ class LayerWatch:
         if len(self._roots) >= _MOST_ROOTS or _count(module) > _MOST_MODULES:
             return None
         root = self._roots[id(module)] = _Root(len(self._roots), module)
-        root.calls = int(self._first == id(module))
+        if self._first == id(module):
+            root.calls, root.learning = 1, int(self._first_learns)
         self._new_roots.append(root)
         return root
 
