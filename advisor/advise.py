@@ -7,12 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from advisor import store
-from advisor.document import Refused, advice_document
-from advisor.quality import Metric
+from advisor.document import Refused, Work, advice_document
+from advisor.inside import Inside
+from advisor.quality import Computed, Metric, judge
 from advisor.ranking import FIGURES, Question, Unit, judge_all
 from advisor.replay import Isolation, Replay, Replayer
 from advisor.search import Plan, Search, by_promise
 from advisor.setting import (
+    cpu_flags,
     isolation_in_words,
     model_power,
     noisy_neighbours,
@@ -20,9 +22,11 @@ from advisor.setting import (
     usable_cores,
     usable_cpus,
 )
+from advisor.stopping import Stop
 from advisor.techniques import techniques
-from advisor.techniques.base import Facts, Variant
+from advisor.techniques.base import Applicability, Facts, Variant
 from advisor.techniques.threads import ONE_THREAD, VARIABLES
+from advisor.techniques.torch_facts import NO_TORCH
 from advisor.trials import AGAIN, BASE, Trial
 from advisor.workload import Workload
 from frugalwatch.errors import FrugalWatchError
@@ -39,12 +43,17 @@ class CommandFailsError(FrugalWatchError):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to search and what counts as the same answer."""
+    """How to search and what counts as the same answer.
+
+    Without `hook` nothing is seen or changed inside the program. `stop` ends each replay early.
+    """
 
     plan: Plan
     isolation: Isolation
     metric: str | None = None
     tolerance: float | None = None
+    hook: bool = True
+    stop: Stop | None = None
 
 
 def advise(
@@ -58,7 +67,9 @@ def advise(
     document: dict[str, object] | None = None
     try:
         with private_folder() as folder:
-            replayer = Replayer(workload, options.isolation, folder)
+            replayer = Replayer(
+                workload, options.isolation, folder, hook=options.hook, stop=options.stop
+            )
 
             def keep(trial: Trial) -> None:
                 store.add_trial(conn, number, trial)
@@ -100,16 +111,19 @@ def _search(
             usable_cores(),
             replayer.threads_peak,
             replayer.libraries,
+            replayer.inside,
+            cpu_flags(),
         )
-        entrants, refused = candidates(facts)
-        finalists = search.screen(entrants, FIGURES[unit])
+        entrants, refused = candidates(facts, hook=options.hook)
+        finalists = search.screen(_same_answers(search, options, entrants, facts), FIGURES[unit])
         finalists = [v for v in finalists if search.screened(v, FIGURES[unit]) < 1]
-        confirmed = by_promise(finalists)
-        entrants += [v for v in confirmed if v not in entrants]
+        finalists = _same_answers(search, options, finalists, facts)
+        confirmed = _same_answers(search, options, by_promise(finalists), facts)
+        entrants += [v for v in by_promise(finalists) if v not in entrants]
         reference = _reference(facts, finalists) if finalists else None
         search.confirm(confirmed, reference)
         finalists = confirmed
-    found = _Found(unit, entrants, finalists, refused, reference, notes)
+    found = _Found(unit, entrants, finalists, refused, reference, notes, replayer.inside)
     return _document(number, workload, options, search, found)
 
 
@@ -121,19 +135,54 @@ class _Found:
     refused: list[Refused]
     reference: Variant | None
     notes: list[str]
+    inside: Inside | None
 
 
-def candidates(facts: Facts) -> tuple[list[Variant], list[Refused]]:
+def candidates(facts: Facts, *, hook: bool = True) -> tuple[list[Variant], list[Refused]]:
     """What is worth a trial on this workload, and what is not, with the reason."""
     entrants: list[Variant] = []
     refused: list[Refused] = []
-    for technique in techniques():
+    reason = NO_TORCH if hook else "the hook is switched off in your configuration"
+    if facts.inside is None:
+        refused.append(Refused("inside the program", Applicability(False, reason)))
+    for technique in techniques(hook=facts.inside is not None):
         answer = technique.applies(facts)
         if answer.yes:
             entrants += technique.variants(facts)
         else:
             refused.append(Refused(technique.name, answer))
     return entrants, refused
+
+
+def _same_answers(
+    search: Search, options: Options, variants: list[Variant], facts: Facts
+) -> list[Variant]:
+    """Those of the variants that act, end well, and do not visibly change the answers.
+
+    Whether a metric stays is told by rounds of all variants only, so with one nobody is out yet.
+    """
+    kept = search.try_out(variants)
+    if options.metric is not None:
+        return kept
+    computed = _computed(search, facts.inside)
+    return [
+        v
+        for v in kept
+        if judge(
+            search.trials,
+            v.name,
+            metric=False,
+            tolerance=None,
+            switches=v.change.switches,
+            computed=computed,
+        ).acceptable
+    ]
+
+
+def _computed(search: Search, inside: Inside | None) -> Computed:
+    return Computed(
+        search.own_agreement, search.agreements, learns=inside is not None and inside.learns
+    )
 
 
 def check_first(replay: Replay, how: str) -> None:
@@ -174,6 +223,8 @@ def _document(
         model_power() if found.unit == "cpu_s" else None,
         metric=options.metric is not None,
         tolerance=options.tolerance,
+        computed=_computed(search, found.inside),
+        work=found.inside.units if found.inside is not None else 0,
     )
     reference = found.reference.name if found.reference else None
     judgements = judge_all(search.trials, found.entrants, found.finalists, question, reference)
@@ -190,7 +241,15 @@ def _document(
         isolation=isolation_in_words(options.isolation),
         metric_pattern=options.metric,
         wall_s=search.spent_s(),
+        work=_work(found.inside),
+        stop_after=f"{options.stop.after}{options.stop.unit}" if options.stop else None,
     )
+
+
+def _work(inside: Inside | None) -> Work | None:
+    if inside is None or inside.unit is None:
+        return None
+    return Work(inside.unit, inside.units)
 
 
 def _notes(search: Search, options: Options) -> list[str]:
@@ -215,5 +274,7 @@ def _notes(search: Search, options: Options) -> list[str]:
         )
     if options.isolation.in_place:
         notes.append("replayed in place: files that it writes were written many times")
+    if options.stop is not None:
+        notes.append(f"each replay was ended after {options.stop}: a run is that much of it")
     neighbours = noisy_neighbours()
     return [*notes, neighbours] if neighbours else notes

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from advisor.quality import metric_of_baseline
 from advisor.ranking import (
     BAND,
+    WORTH_IT,
     Baseline,
     Judgement,
     Question,
@@ -37,6 +38,17 @@ class Refused:
     applicability: Applicability
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a replay's work is counted in, and how much of it there was."""
+
+    unit: str
+    count: int
+
+    def as_json(self) -> dict[str, object]:
+        return {"unit": self.unit, "count": self.count}
+
+
 def advice_document(
     *,
     number: int,
@@ -51,12 +63,14 @@ def advice_document(
     isolation: str,
     metric_pattern: str | None,
     wall_s: float,
+    work: Work | None = None,
+    stop_after: str | None = None,
 ) -> dict[str, object]:
     """Everything that `advise` found."""
     itself = against_itself(trials, question)
     spent = _spent(trials, wall_s)
-    recommended = [j for j in judgements if j.verdict == "recommended"]
-    others = [j for j in judgements if j.verdict != "recommended"]
+    recommended = [j for j in judgements if j.verdict in WORTH_IT]
+    others = [j for j in judgements if j.verdict not in WORTH_IT]
     names = [b.name for b in BASELINES]
     return {
         "schema": SCHEMA,
@@ -69,6 +83,8 @@ def advice_document(
         "host": os.uname().nodename,
         "unit": question.unit,
         "kind": "replayed in program",
+        "stop_after": stop_after,
+        "work": None if work is None else work.as_json(),
         "isolation": isolation,
         "rounds": trials.rounds("confirmation"),
         "screening_rounds": trials.rounds("screening"),
@@ -114,6 +130,8 @@ def _baseline(found: Baseline) -> dict[str, object]:
         "cpu_s": found.cpu_s,
         "wall_s": found.wall_s,
         "energy_j": found.energy_j,
+        "unit_cpu_s": found.unit_cpu_s,
+        "unit_energy_j": found.unit_energy_j,
     }
 
 
@@ -137,6 +155,15 @@ def _judgement(judgement: Judgement) -> dict[str, object]:
             "reason": quality.reason,
             "metric": quality.metric,
             "drift": quality.drift,
+            "lossless": quality.lossless,
+            "outputs": None if quality.agreement is None else quality.agreement.as_json(),
+        },
+        "per_unit": {
+            "ratio": _ratio(judgement.per_unit),
+            "saved": judgement.saved_per_unit,
+            "start_extra": judgement.start,
+            "first_start_extra": judgement.first_start,
+            "pay_back_units": judgement.pay_back_units,
         },
     }
 
@@ -152,6 +179,7 @@ def _recommendation(
         pay_back = math.ceil(cost / saved[1])
     return {
         "number": place,
+        "decided_by": judgement.decided_by,
         **_judgement(judgement),
         "saves_energy": judgement.saves_energy,
         "saved_per_run": None
@@ -163,6 +191,7 @@ def _recommendation(
         "risk": variant.risk,
         "for_good": variant.for_good,
         "shell": export_lines(variant.change),
+        "code": variant.code,
     }
 
 

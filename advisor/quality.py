@@ -2,28 +2,48 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from statistics import mean
 from typing import Literal, TypeAlias
 
+from advisor.agreement import ENOUGH_SAMPLES, Agreement
 from advisor.replay import Replay
 from advisor.trials import BASELINES, Trial, Trials
 
-Finding: TypeAlias = Literal["identical", "within limit", "beyond limit", "differs", "cannot tell"]
+Finding: TypeAlias = Literal[
+    "identical", "to rounding", "within limit", "beyond limit", "differs", "cannot tell"
+]
+
+# These change nothing that a module computes from the same input, so there is no need to compare.
+_HARMLESS = frozenset({"loader", "threads", "interop_threads"})
+# Of the samples; below it the answers are not the same ones, whatever else is said.
+_SAME_CLASSES = 0.99
+
+_READABLE = 1e-4
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """What was found, and the sentence that explains it. `drift` is of the metric, signed."""
+    """What was found, and the sentence that explains it. `drift` is of the metric, signed.
+
+    `agreement` is of what the program's modules compute, where that was compared.
+    """
 
     finding: Finding
     reason: str
     metric: float | None = None
     drift: float | None = None
+    agreement: Agreement | None = None
+
+    @property
+    def lossless(self) -> bool:
+        """Whether nothing of the answers is lost, but for how sums are rounded."""
+        return self.finding in ("identical", "to rounding")
 
     @property
     def acceptable(self) -> bool:
@@ -51,13 +71,95 @@ class Metric:
         return float(number.group(0)) if number else None
 
 
-def judge(trials: Trials, variant: str, *, metric: bool, tolerance: float | None) -> Quality:
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """What is known of what the program's modules compute: `own` is the program against itself.
+
+    `learns`: its weights change as it runs, so that the least difference grows.
+    """
+
+    own: Agreement | None = None
+    by_variant: Mapping[str, Agreement] = field(default_factory=dict)
+    learns: bool = False
+
+
+def judge(
+    trials: Trials,
+    variant: str,
+    *,
+    metric: bool,
+    tolerance: float | None,
+    switches: Collection[str] = (),
+    computed: Computed = Computed(),
+) -> Quality:
     """Compare a variant's answers with those of the program as written.
 
     With `metric` by the mean paired difference of the number, against `tolerance` (absolute; None:
-    the largest difference that the program showed against itself). Else byte by byte.
+    the largest difference that the program showed against itself). Else byte by byte, and where it
+    has `switches` that act inside the program also by what its modules compute.
     """
-    return _by_metric(trials, variant, tolerance) if metric else _by_output(trials, variant)
+    agreement = computed.by_variant.get(variant)
+    if metric:
+        found = _by_metric(trials, variant, tolerance)
+        reason = found.reason
+        if agreement is not None and agreement.calls and not agreement.exact:
+            reason = f"{reason}; {in_words(agreement)}"
+        return replace(found, reason=reason, agreement=agreement)
+    printed = _by_output(trials, variant)
+    if _HARMLESS.issuperset(switches):
+        return printed
+    return replace(_by_values(printed, agreement, computed), agreement=agreement)
+
+
+def _by_values(printed: Quality, agreement: Agreement | None, computed: Computed) -> Quality:
+    """What is said of a change that acts on what modules compute, from both."""
+    if agreement is None or not agreement.calls:
+        why = "what its modules compute could not be compared"
+        if agreement is not None:
+            why = "what goes into its modules differs from run to run"
+        return _untold(printed, why)
+    own = computed.own
+    if own is not None and not (own.exact or own.to_rounding):
+        return _untold(printed, "what its modules compute differs from run to run")
+    if printed.finding == "differs":
+        return Quality("differs", f"{printed.reason} ({in_words(agreement)})")
+    calls = f"{agreement.calls} call{'' if agreement.calls == 1 else 's'}"
+    if agreement.exact:
+        return Quality("identical", f"its modules return the same bits in {calls}")
+    if computed.learns:
+        return _untold(printed, f"{in_words(agreement)}, and that grows as it learns")
+    if agreement.to_rounding:
+        return Quality("to rounding", f"{in_words(agreement)}, by the order of sums")
+    if agreement.samples and agreement.same_class < _SAME_CLASSES * agreement.samples:
+        return Quality("differs", in_words(agreement))
+    few = "" if agreement.samples >= ENOUGH_SAMPLES else f", too few to judge by ({calls})"
+    return _untold(printed, in_words(agreement) + few)
+
+
+def _untold(printed: Quality, why: str) -> Quality:
+    if printed.finding == "differs":
+        return Quality("differs", f"{printed.reason} ({why})")
+    said = "it prints the same, but " if printed.finding == "identical" else ""
+    return Quality("cannot tell", f"{said}{why}; name a number: --metric")
+
+
+def in_words(agreement: Agreement) -> str:
+    """How far what modules return has moved."""
+    if agreement.exact:
+        return "its modules return the same bits"
+    if not math.isfinite(agreement.distance):
+        return "its modules return other shapes, or no numbers"
+    text = f"its modules' outputs move by {_share(agreement.distance)}"
+    if agreement.largest > 2 * agreement.distance:
+        text += f", by {_share(agreement.largest)} in one call"
+    if agreement.samples:
+        text += f"; the same class in {agreement.same_class} of {agreement.samples}"
+    return text
+
+
+def _share(value: float) -> str:
+    """0.6 %, or 3e-07 where that is no percentage that anybody reads."""
+    return f"{value * 100:.2g} %" if value >= _READABLE else f"{value:.0e}"
 
 
 def _by_output(trials: Trials, variant: str) -> Quality:

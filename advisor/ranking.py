@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias, TypedDict
 
-from advisor.quality import Quality, judge
+from advisor.quality import Computed, Quality, judge
 from advisor.statistics import Ratio, centre, ratio
 from advisor.techniques.base import Variant
 from advisor.trials import (
@@ -18,15 +19,28 @@ from advisor.trials import (
     cpu_s,
     energy_j,
     modelled_j,
+    unit_cpu_s,
+    unit_energy_j,
     wall_s,
 )
 
 Unit: TypeAlias = Literal["energy_j", "cpu_s"]
 Verdict: TypeAlias = Literal[
-    "recommended", "no clear saving", "costs more", "changes the answers", "failed", "not confirmed"
+    "recommended",
+    "pays back later",
+    "no clear saving",
+    "costs more",
+    "changes the answers",
+    "failed",
+    "not applied",
+    "not confirmed",
 ]
+DecidedBy: TypeAlias = Literal["whole", "unit", "time"]
+# Those that `run --with` and `verify` take, best first.
+WORTH_IT: tuple[Verdict, ...] = ("recommended", "pays back later")
 
 FIGURES: dict[Unit, Figure] = {"energy_j": energy_j, "cpu_s": cpu_s}
+PER_UNIT: dict[Unit, Figure] = {"energy_j": unit_energy_j, "cpu_s": unit_cpu_s}
 # The active watts of the model are known within this factor, until calibrated.
 BAND = (0.5, 1.0, 2.0)
 # Beyond this the host is too noisy for any verdict.
@@ -44,13 +58,18 @@ class Power:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """How trials are to be judged. `tolerance` is absolute, of the metric."""
+    """How trials are to be judged. `tolerance` is absolute, of the metric.
+
+    `work` is how many units a replay did; 0 where none were counted.
+    """
 
     unit: Unit
     seed: int
     power: Power | None = None
     metric: bool = False
     tolerance: float | None = None
+    computed: Computed = field(default_factory=Computed)
+    work: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +78,10 @@ class Judgement:
 
     `main` is the ratio in the question's unit; `saved` is in that unit per run, at both ends of the
     interval. `saves_energy`: a counter says so, or the model does whatever its active watts are.
+    `decided_by` is the ratio on which the verdict rests: of whole runs, of one unit, or of time.
+    `per_unit` is the ratio of what one step or call costs after the warm-up, `start` what the start
+    of the program costs more than as written, and `first_start` the same of its very first replay,
+    where that had something to build. `pay_back_units` earn back the dearer of both.
     """
 
     variant: Variant
@@ -71,6 +94,12 @@ class Judgement:
     versus_one_thread: Ratio | None = None
     saved: tuple[float, float, float] | None = None
     saves_energy: bool = False
+    decided_by: DecidedBy = "whole"
+    per_unit: Ratio | None = None
+    saved_per_unit: float | None = None
+    start: float | None = None
+    first_start: float | None = None
+    pay_back_units: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +110,15 @@ class Baseline:
     cpu_s: float | None
     wall_s: float | None
     energy_j: float | None
+    unit_cpu_s: float | None = None
+    unit_energy_j: float | None = None
 
 
-def against_itself(trials: Trials, question: Question) -> Ratio | None:
+def against_itself(
+    trials: Trials, question: Question, figure: Figure | None = None
+) -> Ratio | None:
     """The ratio of the program to itself: what of a difference is noise."""
-    figure = FIGURES[question.unit]
+    figure = figure or FIGURES[question.unit]
     pairs = trials.pairs(AGAIN.name, (BASE.name,), figure, "confirmation")
     return ratio(pairs, seed=question.seed)
 
@@ -116,7 +149,14 @@ def baseline(trials: Trials, names: Sequence[str], title: str) -> Baseline | Non
         values = [v for v in map(figure, chosen) if v is not None]
         return centre(values) if values else None
 
-    return Baseline(title, middle(cpu_s), middle(wall_s), middle(energy_j))
+    return Baseline(
+        title,
+        middle(cpu_s),
+        middle(wall_s),
+        middle(energy_j),
+        middle(unit_cpu_s),
+        middle(unit_energy_j),
+    )
 
 
 def judge_all(
@@ -136,8 +176,11 @@ def judge_all(
 
 
 def _rank(judgement: Judgement) -> tuple[int, float]:
-    cautious = judgement.main.high if judgement.main else float("inf")
-    return (0 if judgement.verdict == "recommended" else 1, cautious)
+    ratio = judgement.per_unit if judgement.verdict == "pays back later" else judgement.main
+    if judgement.variant.claim == "time" and judgement.modelled:
+        ratio = max(judgement.modelled, key=lambda each: each.high)
+    place = WORTH_IT.index(judgement.verdict) if judgement.verdict in WORTH_IT else len(WORTH_IT)
+    return (place, ratio.high if ratio else float("inf"))
 
 
 def _judge(  # noqa: PLR0917 - one call, all of it needed
@@ -149,7 +192,17 @@ def _judge(  # noqa: PLR0917 - one call, all of it needed
     finalists: int,
     one_thread: str | None,
 ) -> Judgement:
-    quality = judge(trials, variant.name, metric=question.metric, tolerance=question.tolerance)
+    quality = judge(
+        trials,
+        variant.name,
+        metric=question.metric,
+        tolerance=question.tolerance,
+        switches=variant.change.switches,
+        computed=question.computed,
+    )
+    unapplied = [r for r in trials.replays(variant.name) if r.state == "not applied"]
+    if unapplied:
+        return Judgement(variant, "not applied", unapplied[0].why, quality)
     failed = [r for r in trials.replays(variant.name) if r.state in ("failed", "timeout")]
     if failed:
         return Judgement(variant, "failed", _failure(failed[0].state, failed[0].exit_code), quality)
@@ -163,6 +216,8 @@ def _judge(  # noqa: PLR0917 - one call, all of it needed
     if main is None or not confirmed:
         return _unconfirmed(trials, variant, quality, question, confirmed)
     power = question.power
+    per_unit = compare(PER_UNIT[question.unit])
+    wall = compare(wall_s)
     modelled = (
         ()
         if power is None
@@ -173,6 +228,17 @@ def _judge(  # noqa: PLR0917 - one call, all of it needed
         )
     )
     verdict, reason = verdict_on(main, modelled, quality, itself)
+    decided_by: DecidedBy = "whole"
+    if variant.claim == "time" and question.unit == "cpu_s" and quality.acceptable:
+        of_time = resolution(against_itself(trials, question, wall_s))
+        on_time = verdict_on_time(wall, modelled, of_time)
+        if on_time is not None:
+            verdict, reason, decided_by = *on_time, "time"
+    if verdict in ("costs more", "no clear saving") and quality.acceptable:
+        of_units = resolution(against_itself(trials, question, PER_UNIT[question.unit]))
+        if _saves_later(per_unit, of_units):
+            verdict, reason = "pays back later", "it saves in each unit, not yet in a whole run"
+            decided_by = "unit"
     base = baseline(trials, names, BASE.name)
     per_run = (
         None if base is None else (base.energy_j if question.unit == "energy_j" else base.cpu_s)
@@ -185,20 +251,96 @@ def _judge(  # noqa: PLR0917 - one call, all of it needed
             per_run * (1 - main.low),
         )
     return Judgement(
+        **_by_unit(trials, variant, question, per_unit),
         variant=variant,
         verdict=verdict,
         reason=reason,
         quality=quality,
+        decided_by=decided_by,
         main=main,
-        wall=compare(wall_s),
+        wall=wall,
         modelled=modelled,
         versus_one_thread=None
         if one_thread in (None, variant.name)
         else compare(FIGURES[question.unit], [str(one_thread)]),
         saved=saved,
         saves_energy=question.unit == "energy_j"
-        or (variant.claim == "energy" and bool(modelled) and all(m.high < 1 for m in modelled)),
+        or (variant.claim != "cpu" and bool(modelled) and all(m.high < 1 for m in modelled)),
     )
+
+
+class _ByUnit(TypedDict):
+    per_unit: Ratio | None
+    saved_per_unit: float | None
+    start: float | None
+    first_start: float | None
+    pay_back_units: int | None
+
+
+def _by_unit(
+    trials: Trials, variant: Variant, question: Question, per_unit: Ratio | None
+) -> _ByUnit:
+    """The cost of one unit told apart from that of the start, with the change and without."""
+    nothing = _ByUnit(
+        per_unit=per_unit, saved_per_unit=None, start=None, first_start=None, pay_back_units=None
+    )
+    as_written = _start_and_unit(trials, [b.name for b in BASELINES], question)
+    changed = _start_and_unit(trials, [variant.name], question)
+    if per_unit is None or as_written is None or changed is None:
+        return nothing
+    saved = as_written[1] * (1 - per_unit.value)
+    start = changed[0] - as_written[0]
+    first_start = None
+    if variant.pays_later:
+        first = trials.of(variant.name)[0].replay
+        used = FIGURES[question.unit](first)
+        if used is not None:
+            first_start = used - question.work * changed[1] - as_written[0]
+    cost = max(start, first_start or 0.0)
+    pays_back = cost > saved > 0  # less than one unit is none
+    return _ByUnit(
+        per_unit=per_unit,
+        saved_per_unit=saved,
+        start=start,
+        first_start=first_start,
+        pay_back_units=math.ceil(cost / saved) if pays_back else None,
+    )
+
+
+def _start_and_unit(
+    trials: Trials, names: Sequence[str], question: Question
+) -> tuple[float, float] | None:
+    """What a run used beyond its units, and one unit; centres over the confirmation."""
+    replays = [
+        t.replay
+        for t in trials.all
+        if t.variant in names and t.stage == "confirmation" and t.replay.ok
+    ]
+    whole, unit = FIGURES[question.unit], PER_UNIT[question.unit]
+    found = [(w, u) for r in replays if (w := whole(r)) is not None and (u := unit(r)) is not None]
+    if not found or not question.work:
+        return None
+    return centre([w - question.work * u for w, u in found]), centre([u for _, u in found])
+
+
+def _saves_later(per_unit: Ratio | None, itself: float | None) -> bool:
+    if per_unit is None or itself is None or itself > TOO_NOISY:
+        return False
+    return per_unit.high < 1 and 1 - per_unit.value > itself
+
+
+def verdict_on_time(
+    wall: Ratio | None, modelled: Sequence[Ratio], itself: float | None
+) -> tuple[Verdict, str] | None:
+    """Of a change that saves waiting: energy by the model, since the machine is on for less time.
+
+    None where that is not clear: then it is judged by its CPU time like any other.
+    """
+    if wall is None or itself is None or itself > TOO_NOISY or not modelled:
+        return None
+    if wall.high < 1 and 1 - wall.value > itself and all(m.high < 1 for m in modelled):
+        return "recommended", ""
+    return None
 
 
 def verdict_on(
@@ -226,6 +368,8 @@ def _unconfirmed(
     figure = FIGURES[question.unit]
     names = [b.name for b in BASELINES]
     seen = trials.pairs(variant.name, names, figure, "screening")
+    if not quality.acceptable:
+        return Judgement(variant, "changes the answers", quality.reason, quality)
     if confirmed or not seen:
         reason = "too few rounds in the time that there was; more: --time-budget SECONDS"
         return Judgement(variant, "not confirmed", reason, quality)

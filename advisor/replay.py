@@ -12,16 +12,21 @@ import subprocess
 import sys
 import time
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from advisor import sandbox
+from advisor.inside import Inside, read_inside
+from advisor.marginal import Marginal, marginal
+from advisor.outputs import Output, read_outputs
 from advisor.probing import Watcher, children
+from advisor.stopping import Stop, stopped_note
+from advisor.switches import CACHE_VARIABLE, not_applied, wants_cache
 from advisor.techniques.base import AS_WRITTEN, Change
 from advisor.workload import Workload
 from frugalwatch.errors import FrugalWatchError
 
-State: TypeAlias = Literal["ok", "failed", "timeout", "unmeasured"]
+State: TypeAlias = Literal["ok", "failed", "timeout", "unmeasured", "not applied"]
 
 _SANDBOX = sandbox.__file__
 _PR_SET_CHILD_SUBREAPER = 36
@@ -29,6 +34,8 @@ _GRACE_S = 3.0
 # A replay asks no service for the grid's carbon; the command itself sees the user's own value.
 _LIVE_GRID = "FRUGALWATCH_LIVE_GRID"
 _TAIL_BYTES = 2000
+# Seconds between two looks: often where units are counted, whose stretch is found among the looks.
+_OFTEN, _SELDOM = "0.1", "1"
 
 
 class CannotIsolateError(FrugalWatchError):
@@ -51,6 +58,9 @@ class Replay:
 
     `energy_j` is what the counters of the machine gained meanwhile, None without counters.
     `output` names the file with its stdout, which lives as long as the replayer's folder.
+    `marginal` is the cost of one unit of its work, where units were counted. In the state "not
+    applied" `why` says why a switch of the change did not come to act. `outputs` are what its
+    modules computed, where that was asked for.
     """
 
     state: State
@@ -62,6 +72,9 @@ class Replay:
     output: str
     output_sha256: str
     errors: str
+    marginal: Marginal | None = None
+    why: str = ""
+    outputs: tuple[Output, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -87,34 +100,86 @@ class Replay:
 
 
 class Replayer:
-    """Replays one workload, one at a time. `folder` is a private one that the caller removes."""
+    """Replays one workload, one at a time. `folder` is a private one that the caller removes.
 
-    def __init__(self, workload: Workload, isolation: Isolation, folder: str) -> None:
+    Without `hook` nothing is seen or switched inside the program's processes. With it every replay
+    of a program that uses torch counts its calls, also those as written, so that all are alike.
+    """
+
+    def __init__(
+        self,
+        workload: Workload,
+        isolation: Isolation,
+        folder: str,
+        *,
+        hook: bool = False,
+        stop: Stop | None = None,
+    ) -> None:
         self._workload = workload
         self._isolation = isolation
         self._folder = folder
+        self._hook = hook
+        self._stop = stop
         self._ledger = os.path.join(folder, "trials.db")
+        # What the hook writes, and a compiler keeps, outlives a replay; nothing else does.
+        self._open_folder = os.path.join(os.path.realpath(folder), "open")
+        os.makedirs(self._open_folder, exist_ok=True)
         self._count = 0
         self.threads_peak: int | None = None
         self.libraries: frozenset[str] | None = None
+        self.inside: Inside | None = None
         # What a replay leaves running becomes our child, and ends with it.
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
     def replay(
-        self, change: Change = AS_WRITTEN, *, limit_s: float | None = None, watch: bool = False
+        self,
+        change: Change = AS_WRITTEN,
+        *,
+        limit_s: float | None = None,
+        watch: bool = False,
+        look: bool = False,
     ) -> Replay:
         """Run the command once and wait for it; longer than `limit_s` and it is ended.
 
-        With `watch` the peak of threads and the libraries of its processes are looked up meanwhile.
+        With `watch` the peak of threads and the libraries of its processes are looked up meanwhile,
+        and how it uses torch; with `look` what its modules compute is kept. Both cost it something.
         Raises CannotIsolateError, and KeyboardInterrupt after the replay was ended.
         """
         self._count += 1
         base = os.path.join(self._folder, f"trial-{self._count}")
+        seen = os.path.join(self._open_folder, f"seen-{self._count}")
+        os.makedirs(seen, exist_ok=True)
+        hook = self._asked_of_hook(change, seen if watch or look else None)
         started_utc_ns = time.time_ns()
-        status = self._run(change, base, limit_s, watch)
-        return self._result(base, started_utc_ns, status)
+        status = self._run(change, base, limit_s, watch, hook)
+        if watch and self._hook:
+            self.inside = read_inside(seen, _read_json(f"{base}.json"))
+        result = self._result(change, base, started_utc_ns, status)
+        return replace(result, outputs=read_outputs(seen)) if look and self._hook else result
 
-    def _run(self, change: Change, base: str, limit_s: float | None, watch: bool) -> int | None:
+    def _asked_of_hook(self, change: Change, look_folder: str | None) -> dict[str, object]:
+        """What the hook is to do in this replay; nothing at all in a program without torch."""
+        asked: dict[str, object] = {}
+        if not self._hook:
+            return asked
+        if look_folder is not None:
+            asked["look"] = {"folder": look_folder}
+        if self._stop is not None:
+            asked["stop"] = {"after": self._stop.after, "unit": self._stop.unit}
+        if change.switches:
+            asked["switches"] = dict(change.switches)
+        if asked or self.inside is not None:
+            asked["count"] = ["calls"]
+        return asked
+
+    def _run(
+        self,
+        change: Change,
+        base: str,
+        limit_s: float | None,
+        watch: bool,
+        hook: dict[str, object],
+    ) -> int | None:
         """The exit status, None if it took too long."""
         workload = self._workload
         before = set(children(os.getpid()))
@@ -124,7 +189,7 @@ class Replayer:
             open(f"{base}.err", "wb") as errors,
         ):
             process = subprocess.Popen(
-                self._command(change, base),
+                self._command(change, base, hook),
                 cwd=workload.cwd,
                 env={**workload.environment, _LIVE_GRID: "off"},
                 stdin=source,
@@ -147,29 +212,36 @@ class Replayer:
                 self.libraries = None if libraries is None else frozenset(libraries)
             _end(process, before)
 
-    def _command(self, change: Change, base: str) -> list[str]:
+    def _command(self, change: Change, base: str, hook: dict[str, object]) -> list[str]:
         isolation = self._isolation
         own = self._workload.environment.get(_LIVE_GRID)
         change = Change({_LIVE_GRID: own} if own else {}, () if own else (_LIVE_GRID,)).with_(
             change
         )
+        if wants_cache(change) and CACHE_VARIABLE not in self._workload.environment:
+            cache = os.path.join(self._open_folder, "compiled")
+            change = change.with_(Change({CACHE_VARIABLE: cache}))
         order = {
-            **change.as_json(),
+            "set": dict(change.set),
+            "unset": list(change.unset),
+            "open_folder": self._open_folder,
             "report": f"{base}.launch",
             "cover": not isolation.in_place,
             "network": isolation.network,
         }
         # -P and -I keep the user's folders out of these two interpreters; the command's own
         # environment is not touched.
+        asked = ["--hook", json.dumps(hook)] if hook else ["--no-hook"]
+        interval = _OFTEN if hook else _SELDOM
         return [
-            *(sys.executable, "-P", "-m", "frugalwatch", "run", "--no-hook", "--summary", "none"),
-            *("--quiet", "--interval", "1", "--json", f"{base}.json"),
+            *(sys.executable, "-P", "-m", "frugalwatch", "run", *asked, "--summary", "none"),
+            *("--quiet", "--interval", interval, "--json", f"{base}.json"),
             *("--ledger", self._ledger, "--"),
             *(sys.executable, "-I", "-S", "-B", _SANDBOX, json.dumps(order)),
             *self._workload.argv,
         ]
 
-    def _result(self, base: str, started_utc_ns: int, status: int | None) -> Replay:
+    def _result(self, change: Change, base: str, started_utc_ns: int, status: int | None) -> Replay:
         launch = _read_json(f"{base}.launch")
         if "error" in launch:
             raise CannotIsolateError(
@@ -182,11 +254,15 @@ class Replayer:
         if cpu_s is not None and wall_s is not None:
             cpu_s = max(0.0, cpu_s - (_number(launch.get("cpu_s")) or 0.0))
             wall_s = max(0.0, wall_s - _launch_s(self._ledger, run, launch))
+        notes = _notes(run)
         state: State = "ok"
+        why = ""
         if status is None:
             state = "timeout"
-        elif status != 0:
+        elif status != 0 and not stopped_note(notes, self._stop):
             state = "failed"
+        elif why := not_applied(change.switches, notes):
+            state = "not applied"
         elif cpu_s is None or wall_s is None:
             state = "unmeasured"
         return Replay(
@@ -199,7 +275,13 @@ class Replayer:
             output=f"{base}.out",
             output_sha256=_digest(f"{base}.out"),
             errors=f"{base}.err",
+            marginal=self._marginal(run),
+            why=why,
         )
+
+    def _marginal(self, run: dict[str, object]) -> Marginal | None:
+        unit = None if self.inside is None else self.inside.unit
+        return None if unit is None else marginal(self._ledger, str(run.get("run_id")), unit)
 
 
 def _end(process: subprocess.Popen[bytes], before: set[int]) -> None:
@@ -232,6 +314,12 @@ def _launch_s(ledger: str, run: dict[str, object], launch: dict[str, object]) ->
             "SELECT started_mono_ns FROM run WHERE run_key = ?", (run.get("run_id"),)
         ).fetchone()
     return 0.0 if row is None or began_ns is None else max(0.0, (began_ns - row[0]) / 1e9)
+
+
+def _notes(run: dict[str, object]) -> list[str]:
+    inside = run.get("inside")
+    found = inside.get("notes") if isinstance(inside, dict) else None
+    return [str(note) for note in found] if isinstance(found, list) else []
 
 
 def _read_json(path: str) -> dict[str, object]:

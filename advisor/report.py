@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from frugalwatch.ledger.advice import StoredAdvice
 
 _WIDTH = 80
+_UNDER_A_ROW: Any = {"initial_indent": " " * 6, "subsequent_indent": " " * 8}  # of textwrap
 # What JSON gives back; every value is looked at before it is used.
 Document = Mapping[str, Any]
 
@@ -46,8 +47,20 @@ def _head(document: Document, style: Style) -> str:
         figures = [_seconds(baseline["cpu_s"], "CPU-s"), _seconds(baseline["wall_s"], "s")]
         if baseline["energy_j"] is not None:
             figures.insert(0, show.energy(baseline["energy_j"]))
-        lines.append(f"  {name}  {baseline['name']:<12}{', '.join(figures)} per run")
+        each = _each(document, baseline)
+        lines.append(f"  {name}  {baseline['name']:<12}{', '.join(figures)} per run{each}")
     return "\n".join(lines)
+
+
+def _each(document: Document, baseline: Document) -> str:
+    """What one step or call costs once the program is warm, where that is known."""
+    work = document.get("work")
+    joules, seconds = baseline.get("unit_energy_j"), baseline.get("unit_cpu_s")
+    if not work or seconds is None:
+        return ""
+    if document["unit"] == "energy_j" and joules is not None:
+        return f"; {show.joules(joules, 3)} per {work['unit']}"
+    return f"; {_seconds(seconds, 'CPU-s')} per {work['unit']}"
 
 
 def _counted(document: Document) -> str:
@@ -65,15 +78,19 @@ def _table(document: Document, style: Style) -> str:
     for row in rows:
         mark = "=" if row["technique"] == "combination" else " "
         name = _cut(row["name"], 21)
-        saved = row["saved_per_run"]["value"] if row["saved_per_run"] else None
         lines.append(
             f"{mark}{row['number']}  {name:<22}{change_with_bounds(row['ratio']):<20}"
             f"{change(row['wall_ratio']):<8}{row['quality']['finding']:<13}"
-            f"{_saved(saved, document['unit'])}"
+            f"{_saved(row, document)}"
         )
+        lines += _by_unit(row, document)
         if row["versus_one_thread"] is not None:
             lines.append(
                 f"    {'  against one thread':<22}{change_with_bounds(row['versus_one_thread'])}"
+            )
+        if row["quality"]["finding"] in ("cannot tell", "to rounding"):
+            lines += textwrap.wrap(
+                f"output: {row['quality'].get('reason', '')}", _WIDTH, **_UNDER_A_ROW
             )
     if any(row["technique"] == "combination" for row in rows):
         lines.append("  = several at once, measured and not added up")
@@ -88,7 +105,40 @@ def _table(document: Document, style: Style) -> str:
     return "\n".join(lines).rstrip()
 
 
+def _by_unit(row: Document, document: Document) -> list[str]:
+    """What a change does to one unit of work, and what it costs at the start of the program."""
+    found, work = row.get("per_unit"), document.get("work")
+    if not found or not work or found["ratio"] is None:
+        return []
+    unit = work["unit"]
+    lines = [f"    {'  per ' + unit:<22}{change_with_bounds(found['ratio'])}"]
+    if row.get("decided_by") == "unit" or found["first_start_extra"] is not None:
+        parts = [f"{name} start {_more(extra, document['unit'])}" for name, extra in _starts(found)]
+        if found["pay_back_units"] is not None:
+            parts.append(f"earned back after {found['pay_back_units']:,} {_plural(unit)}")
+        lines += textwrap.wrap("; ".join(parts), _WIDTH, **_UNDER_A_ROW)
+    return lines
+
+
+def _starts(found: Document) -> list[tuple[str, float]]:
+    named = (("first", found["first_start_extra"]), ("each", found["start_extra"]))
+    return [(name, extra) for name, extra in named if extra is not None]
+
+
+def _plural(unit: str) -> str:
+    return f"{unit}es" if unit.endswith("ch") else f"{unit}s"
+
+
+def _more(value: float, unit: str) -> str:
+    amount = show.joules(abs(value)) if unit == "energy_j" else _seconds(abs(value), "CPU-s", 2)
+    return f"{'+' if value >= 0 else '-'}{amount}"
+
+
 def _claim(row: Document) -> str:
+    if row.get("decided_by") == "time":
+        return (
+            "Number 1 saves waiting: by the model less energy, as the machine is on for less time"
+        )
     if row["saves_energy"]:
         return "Number 1 also saves energy by the model, at half and at twice its active power"
     return "That is CPU time; whether number 1 saves energy as well is not known without a counter"
@@ -115,8 +165,19 @@ def _rejected(document: Document, style: Style) -> str:
         mark = "?" if row["verdict"] == "not confirmed" else "x"
         text = row["verdict"] if said else f"{row['verdict']}: {row['reason']}"
         lines += _row(mark, row["name"], change_with_bounds(row["ratio"]), text)
+    reasons: dict[str, list[str]] = {}
     for row in document["not_tried"]:
-        lines += _row("-", row["technique"], "", row["reason"])
+        reasons.setdefault(row["reason"], []).append(row["technique"])
+    for reason, names in reasons.items():
+        if len(names) == 1:
+            lines += _row("-", names[0], "", reason)
+        else:  # what needs a GPU says so once
+            lines += textwrap.wrap(
+                f"{', '.join(names)}: {reason}",
+                _WIDTH,
+                initial_indent=" -  ",
+                subsequent_indent=" " * 26,
+            )
     return "\n".join([style.bold(" Not recommended"), *lines]) if lines else ""
 
 
@@ -139,6 +200,7 @@ def _apply(document: Document, style: Style) -> str:
     lines += [f"   {line}" for line in str(first["shell"]).splitlines()]
     if first["for_good"]:
         lines += [f"   {line}" for line in textwrap.wrap(first["for_good"], _WIDTH - 4)]
+    lines += [f"      {line}" for line in str(first.get("code", "")).splitlines()]
     if first["risk"]:
         lines += [f"   risk: {line}" for line in textwrap.wrap(first["risk"], _WIDTH - 10)]
     return "\n".join(lines)
@@ -160,10 +222,15 @@ def _resolution(value: float) -> str:
     return f"±{value * 100:.1f} %" if value < 1 else "worse than ±100 %"
 
 
-def _saved(value: float | None, unit: str) -> str:
-    if value is None:
+def _saved(row: Document, document: Document) -> str:
+    """Per run, of what the verdict rests on."""
+    decided_by, wall = row.get("decided_by"), row["wall_ratio"]
+    if decided_by == "time":
+        return _seconds(document["baselines"][0]["wall_s"] * (1 - wall["value"]), "s", 2)
+    if decided_by == "unit" or row["saved_per_run"] is None:
         return ""
-    return show.energy(value, 2) if unit == "energy_j" else _seconds(value, "CPU-s", 2)
+    value = row["saved_per_run"]["value"]
+    return show.energy(value, 2) if document["unit"] == "energy_j" else _seconds(value, "CPU-s", 2)
 
 
 def _amount(spent: Document, unit: str) -> str:

@@ -14,10 +14,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from advisor.agreement import Agreement, compare
+from advisor.outputs import Output
 from advisor.replay import Replay
 from advisor.statistics import LEAST_ROUNDS, centre
-from advisor.techniques.base import Change, Variant
-from advisor.trials import BASE, BASELINES, Figure, Stage, Trial, Trials
+from advisor.techniques.base import Change, Claim, Variant
+from advisor.trials import AGAIN, BASE, BASELINES, Figure, Stage, Trial, Trials, decisive
 
 FINALISTS = 3
 SCREENING_ROUNDS = 3
@@ -27,6 +29,7 @@ _SOLID_ROUNDS = 6
 # A replay that takes this many times as long as the first one hangs, or is of no use.
 _TOO_LONG = 5.0
 _TOO_LONG_AT_LEAST_S = 20.0
+_MOST_BUILDING_S = 300.0  # more for what is built at the start, such as compiled code
 # Of the time: what screening may use of it at most.
 _SCREENING_SHARE = 0.4
 
@@ -35,7 +38,12 @@ class Replays(Protocol):
     """What runs a variant once (`advisor.replay.Replayer`)."""
 
     def replay(
-        self, change: Change = ..., *, limit_s: float | None = None, watch: bool = False
+        self,
+        change: Change = ...,
+        *,
+        limit_s: float | None = None,
+        watch: bool = False,
+        look: bool = False,
     ) -> Replay: ...
 
 
@@ -74,15 +82,43 @@ class Search:
         self._order = random.Random(plan.seed)
         self._limit_s: float | None = None
         self._seconds: dict[str, float] = {}  # whole cost of the last replay of each variant
+        self._outputs: tuple[Output, ...] = ()
+        # What modules compute: of the program against itself, and of each variant against it.
+        self.own_agreement: Agreement | None = None
+        self.agreements: dict[str, Agreement] = {}
 
     # -- what is asked of it ------------------------------------------------------------------
 
     def look(self) -> Replay:
         """The first replay: does the command work, and what does it use? It counts for nothing."""
-        replay = self._try(BASE, "probe", 0, watch=True)
+        replay = self._try(BASE, "probe", 0, watch=True, look=True)
+        self._outputs = replay.outputs
         taken_s = self._seconds[BASE.name]
         self._limit_s = max(_TOO_LONG * taken_s, taken_s + _TOO_LONG_AT_LEAST_S)
         return replay
+
+    def try_out(self, variants: Sequence[Variant]) -> list[Variant]:
+        """Those that act and end well, of variants that act inside the program; others pass.
+
+        One replay each, in which what its modules compute is kept and compared with the program as
+        written, which is compared with itself first. They count for nothing else.
+        """
+        inside = [v for v in variants if v.change.switches and v.name not in self.agreements]
+        if not inside:
+            return list(variants)
+        first = () if self.own_agreement else (AGAIN,)
+        for variant in (*first, *inside):
+            if self.interrupted:
+                break
+            number = len(self.trials.of(variant.name, "probe")) + 1
+            replay = self._try(variant, "probe", number, look=True)
+            if replay.ok and self._outputs and not self.interrupted:
+                found = compare(self._outputs, replay.outputs)
+                if variant is AGAIN:
+                    self.own_agreement = found
+                else:
+                    self.agreements[variant.name] = found
+        return [v for v in variants if self._works(v)]
 
     def screen(self, entrants: Sequence[Variant], figure: Figure) -> list[Variant]:
         """The entrants that are worth confirming, best first: at most three.
@@ -109,7 +145,7 @@ class Search:
     def screened(self, variant: Variant, figure: Figure) -> float:
         """The ratio that screening saw; infinite where it saw none."""
         names = [b.name for b in BASELINES]
-        pairs = self.trials.pairs(variant.name, names, figure, "screening")
+        pairs = self.trials.pairs(variant.name, names, decisive(variant, figure), "screening")
         return math.exp(centre([math.log(n / o) for n, o in pairs])) if pairs else math.inf
 
     def confirm(self, finalists: Sequence[Variant], reference: Variant | None = None) -> None:
@@ -166,14 +202,25 @@ class Search:
             if self._works(variant):
                 self._try(variant, stage, number)
 
-    def _try(self, variant: Variant, stage: Stage, number: int, *, watch: bool = False) -> Replay:
+    def _try(
+        self,
+        variant: Variant,
+        stage: Stage,
+        number: int,
+        *,
+        watch: bool = False,
+        look: bool = False,
+    ) -> Replay:
         began_s = self._clock_s()
         self._tell(f"{stage} round {number + 1}: {variant.name}")
         try:
-            replay = self._replays.replay(variant.change, limit_s=self._limit_s, watch=watch)
+            limit_s = self._limit_s
+            if limit_s is not None and variant.pays_later:
+                limit_s += _MOST_BUILDING_S
+            replay = self._replays.replay(variant.change, limit_s=limit_s, watch=watch, look=look)
         except KeyboardInterrupt:
             self.interrupted = True
-            if stage == "probe":  # nothing is known yet, so there is nothing to report
+            if not self.trials.all:  # nothing is known yet, so there is nothing to report
                 raise
             return self.trials.all[-1].replay
         self._seconds[variant.name] = self._clock_s() - began_s
@@ -218,10 +265,20 @@ def combinations(finalists: Sequence[Variant]) -> list[Variant]:
             name=" + ".join(v.name for v in chosen),
             technique="combination",
             change=change,
-            claim="cpu" if any(v.claim == "cpu" for v in chosen) else "energy",
+            claim=_claim(chosen),
             needs=", ".join(v.needs for v in chosen if v.needs),
             one_off="; ".join(dict.fromkeys(v.one_off for v in chosen)),
             for_good="all of the above",
             risk="; ".join(v.risk for v in chosen if v.risk),
+            code="\n".join(v.code for v in chosen if v.code),
+            pays_later=any(v.pays_later for v in chosen),
         )
     ]
+
+
+def _claim(chosen: Sequence[Variant]) -> Claim:
+    """What several changes may be called together: no more than the least of them."""
+    claims = {v.claim for v in chosen}
+    if "cpu" in claims:
+        return "cpu"
+    return "time" if claims == {"time"} else "energy"

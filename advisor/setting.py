@@ -31,6 +31,19 @@ def usable_cores() -> int:
     return len(siblings)
 
 
+def cpu_flags() -> frozenset[str]:
+    """What the CPU can do, as Linux names it; empty where it does not say."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            for line in file:
+                name, _, value = line.partition(":")
+                if name.strip() in ("flags", "Features"):
+                    return frozenset(value.split())
+    except OSError:
+        pass
+    return frozenset()
+
+
 def model_power() -> Power | None:
     """The watts by which `run` models this machine; None where there is no model."""
     from collectors.cpu_model import cpu_model_collector

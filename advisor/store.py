@@ -83,7 +83,8 @@ def add_trial(
                 trial.round,
                 trial.variant,
                 trial.change.as_text(),
-                replay.state,
+                # The program ran, but not with the change: as a trial of it that is a failure.
+                "failed" if replay.state == "not applied" else replay.state,
                 replay.exit_code,
                 replay.started_utc_ns,
                 _scaled(replay.wall_s, 1e9),

@@ -74,6 +74,23 @@ def cpu_s(replay: Replay) -> float | None:
     return replay.cpu_s
 
 
+def unit_cpu_s(replay: Replay) -> float | None:
+    """CPU seconds of one unit of work, after the warm-up."""
+    return None if replay.marginal is None else replay.marginal.cpu_s
+
+
+def unit_energy_j(replay: Replay) -> float | None:
+    """Joules of one unit of work, after the warm-up."""
+    return None if replay.marginal is None else replay.marginal.energy_j
+
+
+def decisive(variant: Variant, figure: Figure) -> Figure:
+    """The figure by which a variant is compared where whole runs are compared by `figure`."""
+    if variant.pays_later:
+        return unit_energy_j if figure is energy_j else unit_cpu_s
+    return wall_s if variant.claim == "time" and figure is cpu_s else figure
+
+
 def wall_s(replay: Replay) -> float | None:
     return replay.wall_s
 

@@ -5,18 +5,27 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Mapping
-from typing import Literal, TypeAlias, cast
+from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 from advisor import store
 from advisor.advise import Options, check_first
-from advisor.quality import Metric, Quality, judge
-from advisor.ranking import FIGURES, TOO_NOISY, Question, Unit, against_itself, resolution
+from advisor.quality import Computed, Metric, Quality, judge
+from advisor.ranking import (
+    FIGURES,
+    PER_UNIT,
+    TOO_NOISY,
+    DecidedBy,
+    Question,
+    Unit,
+    against_itself,
+    resolution,
+)
 from advisor.replay import Replayer
 from advisor.search import Search
 from advisor.setting import isolation_in_words, noisy_neighbours, private_folder
 from advisor.statistics import Ratio, ratio
 from advisor.techniques.base import Change, Variant
-from advisor.trials import BASELINES, Trial, Trials, wall_s
+from advisor.trials import BASELINES, Figure, Trial, Trials, wall_s
 from advisor.workload import Workload
 from frugalwatch.errors import FrugalWatchError
 from frugalwatch.ledger.advice import Recommendation, StoredAdvice
@@ -59,9 +68,10 @@ def verify(
     Raises CommandFailsError or CannotIsolateError; FrugalWatchError if the advice was given in
     joules and there is no counter now.
     """
-    unit, promised = _promise(advice, recommendation)
+    promise = _promise(advice, recommendation)
+    change = Change(recommendation.set, recommendation.unset, recommendation.switches)
     variant = Variant(
-        recommendation.name, "advice", Change(recommendation.set, recommendation.unset)
+        recommendation.name, "advice", change, pays_later=promise.decided_by == "unit"
     )
     number = store.begin_verification(conn, advice.id, recommendation.number)
 
@@ -69,8 +79,11 @@ def verify(
         store.add_trial(conn, advice.id, trial, number)
 
     with private_folder() as folder:
+        replayer = Replayer(
+            workload, options.isolation, folder, hook=options.hook, stop=options.stop
+        )
         search = Search(
-            Replayer(workload, options.isolation, folder),
+            replayer,
             options.plan,
             record=keep,
             tell=tell,
@@ -78,32 +91,52 @@ def verify(
         )
         first = search.look()
         check_first(first, "replayed without the change")
-        if unit == "energy_j" and first.energy_j is None:
+        if promise.unit == "energy_j" and first.energy_j is None:
             raise FrugalWatchError(
                 "this advice promised joules, and there is no energy counter here",
                 hint="frugalwatch doctor",
             )
-        search.confirm([variant])
+        search.confirm(search.try_out([variant]))
         quality = judge(
             search.trials,
             variant.name,
             metric=options.metric is not None,
             tolerance=options.tolerance,
+            switches=change.switches,
+            computed=Computed(
+                search.own_agreement,
+                search.agreements,
+                learns=replayer.inside is not None and replayer.inside.learns,
+            ),
         )
-    document = _document(
-        advice, recommendation, workload, options, search.trials, unit, promised, quality
-    )
+    document = _document(advice, recommendation, workload, options, search.trials, promise, quality)
     document["state"] = "interrupted" if search.interrupted else "done"
     store.finish_verification(conn, number, document)
     return document
 
 
-def _promise(
-    advice: StoredAdvice, recommendation: Recommendation
-) -> tuple[Unit, Mapping[str, float]]:
-    entries = cast("list[dict[str, object]]", advice.result["recommendations"])
+class _Promise(NamedTuple):
+    """What was promised: a ratio of whole runs, of what each unit of work costs, or of time."""
+
+    unit: Unit
+    ratio: Mapping[str, float]
+    decided_by: DecidedBy
+
+    @property
+    def figure(self) -> Figure:
+        if self.decided_by == "time":
+            return wall_s
+        return (PER_UNIT if self.decided_by == "unit" else FIGURES)[self.unit]
+
+
+def _promise(advice: StoredAdvice, recommendation: Recommendation) -> _Promise:
+    entries = cast("list[dict[str, Any]]", advice.result["recommendations"])
     entry = next(e for e in entries if e["number"] == recommendation.number)
-    return cast(Unit, advice.result["unit"]), cast("dict[str, float]", entry["ratio"])
+    decided_by: DecidedBy = entry.get("decided_by", "whole")
+    ratios = {"whole": entry["ratio"], "time": entry["wall_ratio"]}
+    if decided_by == "unit":
+        ratios["unit"] = entry["per_unit"]["ratio"]
+    return _Promise(cast(Unit, advice.result["unit"]), ratios[decided_by], decided_by)
 
 
 def _document(  # noqa: PLR0917 - one call, all of it needed
@@ -112,21 +145,23 @@ def _document(  # noqa: PLR0917 - one call, all of it needed
     workload: Workload,
     options: Options,
     trials: Trials,
-    unit: Unit,
-    promised: Mapping[str, float],
+    promise: _Promise,
     quality: Quality,
 ) -> dict[str, object]:
     seed = options.plan.seed
     names = [b.name for b in BASELINES]
     name = recommendation.name
 
-    pairs = trials.pairs(name, names, FIGURES[unit], "confirmation")
+    pairs = trials.pairs(name, names, promise.figure, "confirmation")
     measured = ratio(pairs, seed=seed)
     wall = ratio(trials.pairs(name, names, wall_s, "confirmation"), seed=seed)
-    itself = resolution(against_itself(trials, Question(unit, seed)))
-    answer, reason = verdict(promised["high"], measured, itself)
+    itself = resolution(against_itself(trials, Question(promise.unit, seed), promise.figure))
+    answer, reason = verdict(promise.ratio["high"], measured, itself)
+    unapplied = [r.why for r in trials.replays(name) if r.state == "not applied"]
     failed = [r for r in trials.replays(name) if r.state in ("failed", "timeout")]
-    if failed:
+    if unapplied:
+        answer, reason = "not_held", f"It could not be applied: {unapplied[0]}."
+    elif failed:
         answer, reason = "not_held", "The program fails with the change."
     elif not quality.acceptable:
         answer, reason = "not_held", f"It changes the answers: {quality.reason}."
@@ -138,10 +173,11 @@ def _document(  # noqa: PLR0917 - one call, all of it needed
         "command": list(workload.masked),
         "host": os.uname().nodename,
         "promised_on": advice.result.get("host"),
-        "unit": unit,
+        "unit": promise.unit,
+        "decided_by": promise.decided_by,
         "verdict": answer,
         "reason": reason,
-        "promised": dict(promised),
+        "promised": dict(promise.ratio),
         "ratio": None if measured is None else measured.as_json(),
         "wall_ratio": None if wall is None else wall.as_json(),
         "resolution": itself,

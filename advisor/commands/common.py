@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
+from frugalwatch.errors import UsageError
+
 if TYPE_CHECKING:
     from advisor.advise import Options
     from frugalwatch.config.load import Loaded
@@ -24,6 +26,7 @@ class Replaying(NamedTuple):
     stdin_file: str | None
     metric: str | None
     tolerance: float | None
+    stop_after: str | None
     in_place: bool
     network: bool
     seed: int
@@ -37,14 +40,26 @@ class Replaying(NamedTuple):
 
         return load({"ledger": self.ledger}, cwd=os.getcwd(), environ=os.environ)
 
-    def options(self, metric: str | None, tolerance: float | None) -> Options:
-        """How to replay, with what must stay the same."""
+    def options(
+        self, metric: str | None, tolerance: float | None, stop_after: str | None = None
+    ) -> Options:
+        """How to replay, with what must stay the same. Raises UsageError for no number of steps.
+
+        `stop_after` is what an earlier search was told, where this one is told nothing.
+        """
         from advisor.advise import Options
         from advisor.replay import Isolation
         from advisor.search import Plan
+        from advisor.stopping import parse_stop
 
+        words = self.stop_after or stop_after
+        stop = None if words is None else parse_stop(words)
+        hook = bool(self.loaded().settings.hook)
+        if stop is not None and not hook:
+            raise UsageError("--stop-after needs the hook, which is switched off")
         plan = Plan(self.time_budget_s, self.rounds, self.seed)
-        return Options(plan, Isolation(self.in_place, self.network), metric, tolerance)
+        isolation = Isolation(self.in_place, self.network)
+        return Options(plan, isolation, metric, tolerance, hook, stop)
 
 
 _OPTIONS = (
@@ -62,6 +77,11 @@ _OPTIONS = (
         "--tolerance",
         type=click.FloatRange(0),
         help="How far it may move, absolute (as far as it does by itself).",
+    ),
+    click.option(
+        "--stop-after",
+        metavar="N[UNIT]",
+        help="End each replay after so many steps: 50; or calls of the model: 200calls.",
     ),
     click.option(
         "--replay-in-place", "in_place", is_flag=True, help="Replay on your files, not on layers."

@@ -57,7 +57,8 @@ def command(advice: str, command: tuple[str, ...], replaying: Replaying) -> int:
         tolerance = replaying.tolerance
         if tolerance is None:
             tolerance = _float(stored.result.get("tolerance"))
-        options = replaying.options(metric, tolerance)
+        stop_after = _text(stored.result.get("stop_after"))
+        options = replaying.options(metric, tolerance, stop_after)
         document = verify(conn, stored, recommendation, workload, options, tell=progress)
     finally:
         progress.clear()

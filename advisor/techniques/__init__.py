@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 from advisor.techniques.allocator import Allocator
+from advisor.techniques.autocast import Autocast
 from advisor.techniques.base import Technique
+from advisor.techniques.channels_last import ChannelsLast
+from advisor.techniques.compiled import Compiled
+from advisor.techniques.cudnn_benchmark import CudnnBenchmark
+from advisor.techniques.inference_mode import InferenceMode
+from advisor.techniques.loader_workers import LoaderWorkers
+from advisor.techniques.pinned_memory import PinnedMemory
 from advisor.techniques.spinning import Spinning
+from advisor.techniques.tf32 import Tf32
 from advisor.techniques.threads import Threads
 
 __all__ = ["techniques"]
 
 
-def techniques() -> tuple[Technique, ...]:
-    """The techniques that need nothing but a command."""
-    return (Threads(), Spinning(), Allocator())
+def techniques(*, hook: bool = True) -> tuple[Technique, ...]:
+    """The techniques that need nothing but a command; without the hook those that act outside."""
+    outside: tuple[Technique, ...] = (Threads(), Spinning(), Allocator())
+    inside: tuple[Technique, ...] = (
+        InferenceMode(),
+        Autocast(),
+        ChannelsLast(),
+        Compiled(),
+        LoaderWorkers(),
+        PinnedMemory(),
+        Tf32(),
+        CudnnBenchmark(),
+    )
+    return (*outside, *inside) if hook else outside

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from advisor.inside import Inside
 
 # What a saving by this technique may be called where no counter measures energy. Fewer threads
 # shift work between cores that are on anyway: that is a saving of CPU time and not of energy.
-Claim: TypeAlias = Literal["cpu", "energy"]
+# "time": it saves waiting, so that the machine is on for a shorter time for the same CPU time.
+Claim: TypeAlias = Literal["cpu", "energy", "time"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +23,8 @@ class Facts:
     `cpus` are the hardware threads that it may use, `cores` the physical cores among them.
     `threads_peak` is the largest number of threads that one of its processes was seen with, and
     `libraries` the base names of shared objects that were mapped; None: nobody could look.
+    `inside` is what the hook saw in its Python processes; None where torch was not used, or the
+    hook is off. `cpu_flags` are the CPU's as Linux names them.
     """
 
     environment: Mapping[str, str]
@@ -26,6 +32,8 @@ class Facts:
     cores: int
     threads_peak: int | None = None
     libraries: frozenset[str] | None = None
+    inside: Inside | None = None
+    cpu_flags: frozenset[str] = frozenset()
 
     def has_library(self, *beginnings: str) -> bool:
         """Whether a shared object whose name begins so was mapped by one of the processes."""
@@ -42,17 +50,27 @@ class Applicability:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What differs from the program as written: variables of its environment."""
+    """What differs from the program as written: variables of its environment, and `switches`.
+
+    Switches are applied inside its Python processes by the hook (docs/reference/hook-contract.md).
+    """
 
     set: Mapping[str, str] = field(default_factory=dict)
     unset: tuple[str, ...] = ()
+    switches: Mapping[str, object] = field(default_factory=dict)
 
     def with_(self, other: Change) -> Change:
         """Both changes at once; `other` wins where they disagree."""
-        return Change({**self.set, **other.set}, tuple(dict.fromkeys((*self.unset, *other.unset))))
+        return Change(
+            {**self.set, **other.set},
+            tuple(dict.fromkeys((*self.unset, *other.unset))),
+            {**self.switches, **other.switches},
+        )
 
     def as_json(self) -> dict[str, object]:
-        return {"set": dict(self.set), "unset": list(self.unset)}
+        """Its parts; `switches` only where there are any."""
+        found: dict[str, object] = {"set": dict(self.set), "unset": list(self.unset)}
+        return {**found, "switches": dict(self.switches)} if self.switches else found
 
     def as_text(self) -> str:
         """A canonical text: equal changes, equal texts."""
@@ -67,7 +85,9 @@ class Variant:
     """One way to run the workload.
 
     `technique` names the family; of one family at most one variant goes into a combination.
-    `needs` is what must be there first, `one_off` what adopting it costs once, in words.
+    `needs` is what must be there first, `one_off` what adopting it costs once, in words. `code` are
+    lines of Python that do the same for good. With `pays_later` it costs something at the start of
+    each run, so that it is judged by what each unit of work costs afterwards.
     """
 
     name: str
@@ -78,6 +98,8 @@ class Variant:
     one_off: str = "nothing"
     for_good: str = ""
     risk: str = ""
+    code: str = ""
+    pays_later: bool = False
 
 
 class Technique(Protocol):

@@ -101,7 +101,7 @@ def command(  # noqa: PLR0917 - click passes every option by its name
     warnings = tuple(f"configuration: {problem}" for problem in loaded.problems)
     environment, run_settings = caller_environment(), loaded.settings
     if advice is not None:
-        environment, run_settings = _with_advice(advice, environment, run_settings)
+        environment, run_settings = _with_advice(advice, environment, run_settings, asked_of_hook)
     capture = _begin_capture(asked_of_hook, argv, cwd, environment, run_settings)
     outcome = supervise(
         Request(
@@ -137,11 +137,12 @@ def command(  # noqa: PLR0917 - click passes every option by its name
 
 
 def _with_advice(
-    name: str, environment: dict[str, str], settings: Settings
+    name: str, environment: dict[str, str], settings: Settings, asked_of_hook: dict[str, object]
 ) -> tuple[dict[str, str], Settings]:
     """The environment with a stored advice applied, and settings that record what it changed.
 
-    Raises UsageError before anything was started if there is no such advice.
+    What it switches inside the program is added to `asked_of_hook`. Raises UsageError before
+    anything was started if there is no such advice, or the hook is off that it needs.
     """
     from frugalwatch.errors import FrugalWatchError, UsageError
     from frugalwatch.ledger.advice import find_advice, recommended
@@ -161,6 +162,12 @@ def _with_advice(
             why=problem.why,
             hint=problem.hint,
         ) from problem
+    if change.switches:
+        if not settings.hook:
+            raise UsageError(
+                f"--with {name} needs the hook, which is switched off; the job was not started"
+            )
+        asked_of_hook["switches"] = dict(change.switches)
     applied = change.applied_to(environment)
     applied[ADVICE_VARIABLE] = f"{stored.name}.{change.number}"
     allowed = (*settings.environment_allow, ADVICE_VARIABLE, *change.set)

@@ -14,12 +14,16 @@ _COLUMNS = "id, advice_key, state, command, cwd, stdin_path, result, run_id"
 
 
 class Recommendation(NamedTuple):
-    """One change that was recommended: variables of the environment to set and to remove."""
+    """One change that was recommended: variables of the environment to set and to remove.
+
+    `switches` are applied inside the program by the hook.
+    """
 
     number: int
     name: str
     set: Mapping[str, str]
     unset: tuple[str, ...]
+    switches: Mapping[str, object] = {}
 
     def applied_to(self, environment: Mapping[str, str]) -> dict[str, str]:
         """This environment with the change."""
@@ -115,6 +119,7 @@ def _advice(row: tuple[object, ...]) -> StoredAdvice:
                 entry["name"],
                 dict(entry["change"]["set"]),
                 tuple(entry["change"]["unset"]),
+                dict(entry["change"].get("switches", {})),
             )
             for entry in result.get("recommendations", ())
         ),

@@ -31,7 +31,12 @@ class ScriptedReplays:
         self._source = random.Random(seed)
 
     def replay(
-        self, change: Change = AS_WRITTEN, *, limit_s: float | None = None, watch: bool = False
+        self,
+        change: Change = AS_WRITTEN,
+        *,
+        limit_s: float | None = None,
+        watch: bool = False,
+        look: bool = False,
     ) -> Replay:
         self.count += 1
         if self.count == self.interrupt_at:

@@ -1,0 +1,146 @@
+"""What the hook saw inside a program's Python processes in a replay that looked for it."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """A module that the program calls itself, and how it does.
+
+    `calls` counts them by "training grad", "training no_grad", "evaluation grad" and "evaluation
+    no_grad". `mode_dependent` are the classes inside it that compute something else in training.
+    """
+
+    name: str
+    calls: Mapping[str, int]
+    parameters: int = 0
+    dtypes: tuple[str, ...] = ("float32",)
+    devices: tuple[str, ...] = ("cpu",)
+    convolutions_2d: int = 0
+    channels_last: bool = False
+    mode_dependent: tuple[str, ...] = ()
+    compiled: bool = False
+    autocast: str | None = None
+    images_in: bool = False
+    shapes_count: int = 1
+
+    @property
+    def on_gpu(self) -> bool:
+        return "cuda" in self.devices
+
+    def called(self, mode: str, grad: str | None = None) -> int:
+        """Calls in "training" or "evaluation" mode, with "grad", "no_grad" or either."""
+        wanted = [grad] if grad else ["grad", "no_grad"]
+        return sum(self.calls.get(f"{mode} {each}", 0) for each in wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Loader:
+    """A DataLoader that the program iterated over."""
+
+    workers: int
+    batch_size: int | None
+    pin_memory: bool
+    dataset: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """All of it. `learns`: there was an optimizer step or a backward pass.
+
+    `unit` is what its work is counted in, None where nothing was counted; `shares` are the parts of
+    its wall time by activity.
+    """
+
+    roots: tuple[Root, ...] = ()
+    loaders: tuple[Loader, ...] = ()
+    learns: bool = False
+    steps: int = 0
+    unit: str | None = None
+    units: int = 0
+    shares: Mapping[str, float] = field(default_factory=dict)
+    cuda_capability: tuple[int, ...] = ()
+    torch: str = ""
+    matmul_precision: str = "highest"
+    cudnn_benchmark: bool = False
+
+    @property
+    def on_gpu(self) -> bool:
+        return any(root.on_gpu for root in self.roots)
+
+
+# What work is counted in: the first of these that was seen.
+_UNITS = ("step", "generate", "call", "batch")
+
+
+def read_inside(folder: str, run: Mapping[str, Any]) -> Inside | None:
+    """What the hook wrote into `folder` and told in the run object; None if it saw no torch used.
+
+    Several processes are taken together.
+    """
+    seen = [_read(path) for path in sorted(glob.glob(os.path.join(folder, "look-*.json")))]
+    seen = [each for each in seen if each]
+    if not seen:
+        return None
+    counts = {unit["unit"]: int(unit["count"]) for unit in run.get("units") or ()}
+    parts = (run.get("activities") or {}).get("parts", ())
+    shares = {part["activity"]: float(part["share"] or 0.0) for part in parts}
+    steps = counts.get("step", 0)
+    unit = next((name for name in _UNITS if counts.get(name)), None)
+    return Inside(
+        roots=tuple(_root(each) for process in seen for each in process["roots"]),
+        loaders=tuple(_loader(each) for process in seen for each in process["loaders"]),
+        learns=steps > 0 or "backward" in shares,
+        steps=steps,
+        unit=unit,
+        units=counts.get(unit, 0) if unit else 0,
+        shares=shares,
+        cuda_capability=next(
+            (tuple(p["cuda_capability"]) for p in seen if p["cuda_capability"]), ()
+        ),
+        torch=str(seen[0]["torch"]),
+        matmul_precision=str(seen[0]["matmul_precision"]),
+        cudnn_benchmark=any(each["cudnn_benchmark"] for each in seen),
+    )
+
+
+def _read(path: str) -> dict[str, Any]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _root(seen: Mapping[str, Any]) -> Root:
+    return Root(
+        name=str(seen["class"]),
+        calls=dict(seen["calls"]),
+        parameters=int(seen["parameters"]),
+        dtypes=tuple(seen["dtypes"]),
+        devices=tuple(seen["devices"]),
+        convolutions_2d=int(seen["convolutions_2d"]),
+        channels_last=bool(seen["channels_last"]),
+        mode_dependent=tuple(seen["mode_dependent"]),
+        compiled=bool(seen["compiled"]),
+        autocast=seen["autocast"],
+        images_in=bool(seen["images_in"]),
+        shapes_count=int(seen["shapes_count"]),
+    )
+
+
+def _loader(seen: Mapping[str, Any]) -> Loader:
+    return Loader(
+        workers=int(seen["workers"]),
+        batch_size=seen["batch_size"],
+        pin_memory=bool(seen["pin_memory"]),
+        dataset=str(seen["dataset"]),
+    )

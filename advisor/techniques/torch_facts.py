@@ -1,0 +1,22 @@
+"""What every technique that acts inside a torch program asks first."""
+
+from __future__ import annotations
+
+from advisor.techniques.base import Applicability, Facts
+
+NO_TORCH = "no call of a torch module was seen inside the program"
+
+
+def refuse_without_torch(facts: Facts) -> Applicability | None:
+    """The refusal where no torch module is called; None where one is."""
+    if facts.inside is None or not facts.inside.roots:
+        return Applicability(False, NO_TORCH)
+    return None
+
+
+def refuse_without_gpu(facts: Facts) -> Applicability | None:
+    """The refusal where no module is on a GPU; None where one is."""
+    refused = refuse_without_torch(facts)
+    if refused is None and facts.inside is not None and not facts.inside.on_gpu:
+        return Applicability(False, "no module of it is on a GPU")
+    return refused
