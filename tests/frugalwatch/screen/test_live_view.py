@@ -125,8 +125,11 @@ STORIES: dict[str, Callable[[Path, World], object]] = {
 
 
 @pytest.mark.parametrize("story", STORIES)
-def test_the_live_view_looks_as_accepted_at_both_sizes(tmp_path: Path, story: str) -> None:
-    ledger = tmp_path / "l.db"
+def test_the_live_view_looks_as_accepted_at_both_sizes(
+    tmp_path: Path, story: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ledger = Path("ledger.db")  # it stands on the empty screen, where a long one would be wrapped
     world = World()
     STORIES[story](ledger, world)
 
@@ -150,7 +153,7 @@ async def look(app: Screen, pilot: Pilot[None]) -> None:
 
 
 def accept(app: Screen, story: str, size: tuple[int, int]) -> None:
-    lines = [line.replace(app._watch.path, "LEDGER") for line in shown(app)]
+    lines = shown(app)
     assert len(lines) == size[1]
     assert_accepted(f"live_{story}_{size[0]}x{size[1]}", lines)
 
