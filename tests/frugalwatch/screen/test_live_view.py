@@ -129,7 +129,7 @@ def test_the_live_view_looks_as_accepted_at_both_sizes(
     tmp_path: Path, story: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    ledger = Path("ledger.db")  # it stands on the empty screen, where a long one would be wrapped
+    ledger = Path("state/ledger.db")  # it stands on the empty screen, where a long one would be wrapped
     world = World()
     STORIES[story](ledger, world)
 
