@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -196,20 +197,28 @@ def test_what_checkpointing_repeats_in_backward_is_no_call(seen: Seen, reentrant
     assert seen.names == ["Checkpointed"]
 
 
-def test_distributed_data_parallel_is_one_call_of_the_model_within(
-    seen: Seen, tmp_path: Path
-) -> None:
-    from torch import distributed
+DISTRIBUTED = """
+import sys, torch
+from torch import distributed, nn
+store = distributed.FileStore(sys.argv[1], 1)
+distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+model = nn.parallel.DistributedDataParallel(nn.Linear(4, 2))
+for _ in range(2):
+    model(torch.ones(3, 4)).sum().backward()
+distributed.destroy_process_group()
+"""
 
-    store = distributed.FileStore(str(tmp_path / "store"), 1)
-    distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
-    try:
-        model = nn.parallel.DistributedDataParallel(Net())
-        for _ in range(2):
-            model(X).sum().backward()
-    finally:
-        distributed.destroy_process_group()
-    assert seen.names == ["Net", "Net"]
+
+def test_distributed_data_parallel_is_one_call_of_the_model_within(tmp_path: Path) -> None:
+    ran = run_inside(
+        [sys.executable, "-c", DISTRIBUTED, str(tmp_path / "store")], hook={"count": ["calls"]}
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert (ran.counts()["call"], ran.samples("call")) == (2, [6])
+    model = nn.Linear(4, 2)
+    wrapped = type("DistributedDataParallel", (nn.Module,), {})()
+    wrapped.module = model
+    assert calls.own_module(wrapped) is model
 
 
 COMPILED = """
