@@ -151,9 +151,8 @@ Reader = Callable[[Mapping[str, Any]], str]
 
 
 def _rows(found: Comparison, energy_text: EnergyText) -> list[tuple[str, Reader]]:
-    names: list[str] = []
-    for run in found.runs:
-        names += [m["name"] for m in run.document.get("metrics", []) if m["name"] not in names]
+    metrics = [entry for run in found.runs for entry in run.document.get("metrics", [])]
+    names = list(dict.fromkeys(str(entry["name"]) for entry in metrics))
     return [
         ("state", _state),
         ("started", lambda d: str(d.get("started_utc", ""))[5:16].replace("T", " ")),
@@ -172,6 +171,7 @@ def _rows(found: Comparison, energy_text: EnergyText) -> list[tuple[str, Reader]
         ("steps a second", lambda d: _step(d, "steps_per_s", 3)),
         ("J a step", lambda d: _step(d, "energy_per_step_j", 3)),
         ("~J a step", lambda d: _step(d, "estimated_per_step_j", 2)),
+        ("CPU s a step", lambda d: _step(d, "cpu_per_step_s", 3)),
         *((f"last {name}"[: _LABEL - 1], _last(name)) for name in names[:_MOST_METRICS]),
         ("zone", lambda d: str((d.get("carbon") or {}).get("zone", ""))),
         ("host", lambda d: str(d.get("host", ""))),

@@ -18,7 +18,7 @@ from frugalwatch.screen.records import Document
 
 # Working out the run object of a run that goes on never takes more than this part of a core.
 _SHARE_OF_TIME = 50
-_SOONEST_NS = 5_000_000_000
+_SOONEST_NS = 900_000_000  # at each look, where that is cheap
 _MOST_SPANS = 5000
 
 _RUN = """

@@ -291,7 +291,7 @@ def phase_table(run: Document, unit: Unit, width: int, symbols: Symbols) -> list
         mean_w = found.value / lasted if found and lasted else None
         rows.append(
             [
-                _phase_name(phase),
+                _phase_name(phase, goes_on=run.get("state") == "running"),
                 duration(lasted),
                 energy_text(found, unit, modelled=modelled),
                 bar(found.value / total, _BAR, symbols) if found and total else "",
@@ -307,10 +307,12 @@ def phase_table(run: Document, unit: Unit, width: int, symbols: Symbols) -> list
     return lines
 
 
-def _phase_name(phase: Mapping[str, Any]) -> str:
+def _phase_name(phase: Mapping[str, Any], *, goes_on: bool) -> str:
     name = "  " * int(phase["depth"]) + str(phase["name"])
     if phase["number"] is not None:
         name += f" {phase['number']}"
     if phase["count"] > 1:
         name += f" x{phase['count']}"
-    return name + (", did not end" if phase["unfinished"] else "")
+    if not phase["unfinished"]:
+        return name
+    return f"{name}, goes on" if goes_on else f"{name}, did not end"

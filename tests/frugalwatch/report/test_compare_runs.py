@@ -201,6 +201,19 @@ def test_no_line_is_longer_than_the_terminal(ledger: Path, width: int) -> None:
         assert len(line.text) <= width
 
 
+def test_a_metric_has_one_row_with_its_last_value(ledger: Path) -> None:
+    for number, last in ((1, 0.25), (2, 0.125)):
+        world = World(200 * number)
+        run = LiveRun(ledger, world, run_key=str(number), **HASH)
+        for value in (1.0, 0.5, last):
+            run.go(2, {CPU.key: 50.0})
+            run.journal.metric(7, world.mono_ns(), "loss", value)
+        run.go(1, {CPU.key: 50.0})
+        run.end()
+    lines = [line.text for line in compare_lines(Runs(ledger).compare(1, 2), 80)]
+    assert [line.split() for line in lines if "loss" in line] == [["last", "loss", "0.25", "0.125"]]
+
+
 def test_a_difference_that_is_none_is_called_so(ledger: Path) -> None:
     runs = Runs(ledger)
     for place in range(6):

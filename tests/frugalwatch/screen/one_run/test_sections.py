@@ -95,6 +95,7 @@ def test_energy_of_phases_is_that_of_their_time(kinds: tuple[Path, World]) -> No
     line_with(text, "evaluate", "1 min 30 s", "4.75 Wh", "190 W")
     line_with(text, "  epoch 1", "2 min 30 s")
     assert "did not end" in line_with(section(kinds, 3, "Phases"), "sweep")
+    assert "goes on" in line_with(section(kinds, 12, "Phases"), "train")
 
 
 def test_the_three_figures_of_attribution_have_a_line_of_meaning_each(
