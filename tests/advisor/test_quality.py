@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from advisor.quality import Metric, judge
+from advisor.agreement import Agreement
+from advisor.quality import Computed, Metric, Quality, judge
 from advisor.replay import Replay
 from advisor.techniques.base import AS_WRITTEN
 from advisor.trials import AGAIN, BASE, Trial, Trials
@@ -76,3 +79,59 @@ def test_metric_is_the_last_match_and_the_first_number_in_it(tmp_path: Path) -> 
     assert Metric("acc.*")(replay(tmp_path, "acc 0.1\nacc: 9.5e-1 done")) == 0.95
     assert Metric("acc.*")(replay(tmp_path, "nothing")) is None
     assert Metric(r"acc (\w+)")(replay(tmp_path, "acc none")) is None
+
+
+def _computed(tmp_path: Path, agreement: Agreement, **more: Any) -> Quality:
+    """A change inside the program, which prints the same as before."""
+    own = more.pop("own", Agreement(10, 10))
+    printed = more.pop("printed", "x")
+    return judge(
+        trials(tmp_path, base=("x",), again=("x",), new=(printed,)),
+        "new",
+        metric=False,
+        tolerance=None,
+        switches=("autocast",),
+        computed=Computed(own, {"new": agreement}, **more),
+    )
+
+
+MOVED = Agreement(400, 0, distance=0.006, largest=0.008, samples=400, same_class=399)
+
+
+def test_a_change_inside_is_lossless_only_if_what_is_computed_stays(tmp_path: Path) -> None:
+    assert _computed(tmp_path, Agreement(10, 10)).finding == "identical"
+    rounded = _computed(tmp_path, Agreement(10, 0, distance=2e-7, largest=3e-7))
+    assert (rounded.finding, rounded.lossless) == ("to rounding", True)
+    moved = _computed(tmp_path, MOVED)
+    assert (moved.finding, moved.lossless) == ("cannot tell", False)
+    assert "move by 0.6 %" in moved.reason
+    assert "the same class in 399 of 400" in moved.reason
+
+
+def test_classes_that_change_are_other_answers_even_where_they_are_not_printed(
+    tmp_path: Path,
+) -> None:
+    found = _computed(tmp_path, replace(MOVED, same_class=380))
+    assert (found.finding, found.acceptable) == ("differs", False)
+
+
+def test_other_output_is_never_made_good_by_what_is_computed(tmp_path: Path) -> None:
+    found = _computed(tmp_path, Agreement(10, 0, distance=2e-7, largest=3e-7), printed="y")
+    assert found.finding == "differs"
+    assert "2e-07" in found.reason
+
+
+def test_what_could_not_be_compared_is_not_called_identical(tmp_path: Path) -> None:
+    never = _computed(tmp_path, Agreement(0, 0))
+    assert never.finding == "cannot tell"
+    assert "goes into its modules differs from run to run" in never.reason
+    shaky = _computed(tmp_path, MOVED, own=replace(MOVED, distance=0.5, largest=0.5))
+    assert "compute differs from run to run" in shaky.reason
+    learning = _computed(tmp_path, Agreement(10, 1, distance=1e-6, largest=1e-6), learns=True)
+    assert learning.finding == "cannot tell"
+
+
+def test_how_data_is_loaded_is_judged_by_the_output_alone(tmp_path: Path) -> None:
+    same = trials(tmp_path, base=("x",), again=("x",), new=("x",))
+    found = judge(same, "new", metric=False, tolerance=None, switches=("loader",))
+    assert found.finding == "identical"

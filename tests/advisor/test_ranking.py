@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from advisor.marginal import Marginal
 from advisor.quality import Quality
 from advisor.ranking import (
     Judgement,
@@ -156,3 +157,102 @@ def test_joules_are_compared_where_there_is_a_counter() -> None:
     assert judged.saves_energy  # a counter said so
     assert judged.saved is not None
     assert abs(judged.saved[0] - 8) < 0.5
+
+
+class Working(ScriptedReplays):
+    """Work of 100 units after a start of two seconds; a change costs `building` s more at first."""
+
+    def __init__(self, factors: dict[str, float], start: float, building: float) -> None:
+        super().__init__(factors)
+        self._start = start
+        self._building = building
+        self._built: set[str] = set()
+
+    def replay(self, change: Change = AS_WRITTEN, **options: Any) -> Replay:
+        found = super().replay(change, **options)
+        assert found.cpu_s is not None
+        each = found.cpu_s / 100
+        start = 2.0
+        for name in change.set:
+            start += self._start + (0 if name in self._built else self._building)
+            self._built.add(name)
+        used = start + 100 * each
+        marginal = Marginal("call", 80, each, each)
+        return replace(found, cpu_s=used, wall_s=used, marginal=marginal)
+
+
+def test_what_costs_at_the_start_and_saves_in_each_unit_pays_back_later() -> None:
+    change = replace(variant("compile"), pays_later=True)
+    replays = Working({"compile": 0.5}, start=1.0, building=20.0)
+    _, found = _judged(replays, [change], Question("cpu_s", 1, work=100))
+    judged = found["compile"]
+    assert judged.main is not None
+    assert judged.per_unit is not None
+    assert judged.main.low > 1  # 3.5 s instead of 3 s
+    assert judged.verdict == "pays back later"
+    assert judged.decided_by == "unit"
+    assert abs(judged.per_unit.value - 0.5) < 0.02
+    assert judged.saved_per_unit is not None
+    assert judged.start is not None
+    assert judged.first_start is not None
+    assert abs(judged.saved_per_unit - 0.005) < 0.001
+    assert abs(judged.start - 1.0) < 0.1
+    assert abs(judged.first_start - 21.0) < 0.5
+    assert judged.pay_back_units is not None
+    assert abs(judged.pay_back_units - 4200) < 250
+
+
+def test_what_saves_in_a_whole_run_comes_before_what_pays_back_later() -> None:
+    later = replace(variant("later"), pays_later=True)
+
+    class Mixed(Working):
+        def replay(self, change: Change = AS_WRITTEN, **options: Any) -> Replay:
+            self._start = 3.0 if "later" in change.set else 0.0
+            return super().replay(change, **options)
+
+    mixed = Mixed({"later": 0.1, "now": 0.5}, start=0.0, building=0.0)
+    _, found = _judged(mixed, [later, variant("now")], Question("cpu_s", 1, work=100))
+    assert [(name, j.verdict) for name, j in found.items()] == [
+        ("now", "recommended"),
+        ("later", "pays back later"),
+    ]
+
+
+class Waiting(ScriptedReplays):
+    """The same CPU time; a change leaves a third of the wall time."""
+
+    def replay(self, change: Change = AS_WRITTEN, **options: Any) -> Replay:
+        found = super().replay(change, **options)
+        assert found.wall_s is not None
+        return replace(found, wall_s=found.wall_s * (1 if change.set else 3))
+
+
+def test_what_saves_waiting_is_recommended_where_the_model_says_it_saves_energy() -> None:
+    workers = variant("workers", claim="time")
+    power = Power(idle_w=5, active_w=5)
+    _, found = _judged(Waiting({"workers": 1.02}), [workers], Question("cpu_s", 1, power))
+    assert found["workers"].verdict == "recommended"
+    assert found["workers"].decided_by == "time"
+    assert found["workers"].saves_energy
+    _, unknown = _judged(Waiting({"workers": 1.0}), [workers], Question("cpu_s", 1))
+    assert unknown["workers"].verdict == "no clear saving"
+
+
+def test_a_switch_that_did_not_act_is_no_trial_of_it() -> None:
+    class Refusing(ScriptedReplays):
+        def replay(self, change: Change = AS_WRITTEN, **options: Any) -> Replay:
+            found = super().replay(change, **options)
+            return replace(found, state="not applied", why="compile: no compiler")
+
+    class OnlyChanged(Refusing):
+        def replay(self, change: Change = AS_WRITTEN, **options: Any) -> Replay:
+            if not change.switches:
+                return ScriptedReplays.replay(self, change, **options)
+            return super().replay(change, **options)
+
+    compiled = Variant("compile", "compile", Change(switches={"compile": True}))
+    hunt = search(OnlyChanged({}), Plan(1000))
+    hunt.look()
+    assert hunt.try_out([compiled, variant("other")]) == [variant("other")]
+    (found,) = judge_all(hunt.trials, [compiled], [], Question("cpu_s", 1), None)
+    assert (found.verdict, found.reason) == ("not applied", "compile: no compiler")

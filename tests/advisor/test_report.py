@@ -125,3 +125,53 @@ def test_verification_sets_promise_and_measurement_side_by_side() -> None:
     assert "Promised   CPU time -48 % (-50..-46)" in text
     assert "Measured   CPU time -10 % (-15..-5)" in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_what_a_unit_costs_stands_beside_what_a_run_costs() -> None:
+    later = recommendation(
+        name="torch.compile",
+        technique="torch.compile",
+        decided_by="unit",
+        versus_one_thread=None,
+        quality={"finding": "to rounding", "reason": "its modules' outputs move by 3e-07"},
+        per_unit={
+            "ratio": RATIO,
+            "saved": 0.02,
+            "start_extra": 4.2,
+            "first_start_extra": 61.0,
+            "pay_back_units": 4100,
+        },
+        shell="",
+        code="model = torch.compile(model)",
+    )
+    base = {"name": "as written", "cpu_s": 4.1, "wall_s": 2.2, "energy_j": None}
+    text = report(
+        document(
+            recommendations=[later],
+            work={"unit": "call", "count": 100},
+            baselines=[{**base, "unit_cpu_s": 0.031, "unit_energy_j": None}],
+            not_tried=[
+                {"technique": "TF32", "reason": "no module of it is on a GPU"},
+                {"technique": "cuDNN benchmark", "reason": "no module of it is on a GPU"},
+            ],
+        ),
+        PLAIN,
+    )
+    assert max(map(len, text.splitlines())) <= 80
+    flowing = " ".join(text.split())
+    for part in (
+        "per run; 0.0310 CPU-s per call",
+        "per call -48 % (-50..-46)",
+        "first start +61 CPU-s; each start +4.2 CPU-s; earned back after 4,100 calls",
+        "output: its modules' outputs move by 3e-07",
+        "model = torch.compile(model)",
+        "- TF32, cuDNN benchmark: no module of it is on a GPU",
+    ):
+        assert part in flowing, part
+
+
+def test_saved_waiting_is_said_in_seconds() -> None:
+    row = recommendation(name="2 DataLoader workers", decided_by="time", saves_energy=True)
+    flowing = " ".join(report(document(recommendations=[row]), PLAIN).split())
+    assert "1.1 s" in flowing
+    assert "saves waiting" in flowing

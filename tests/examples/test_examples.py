@@ -164,3 +164,25 @@ def test_every_example_has_a_readme_that_names_its_files() -> None:
         text = (folder / "README.md").read_text()
         for script in [*folder.glob("*.py"), *folder.glob("*.sh")]:
             assert script.relative_to(ROOT).as_posix() in text
+
+
+def test_the_forgetful_inference_is_counted_by_call(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    script = EXAMPLES / "forgotten_eval" / "infer.py"
+    record = tmp_path / "run.json"
+    counting = (sys.executable, "-m", "frugalwatch", "run", "--count", "calls")
+    result = subprocess.run(
+        [*counting, "--json", str(record), "--", sys.executable, str(script), "--sentences", "20"],
+        cwd=ROOT,
+        env=environment,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
+    assert result.returncode == 0, result.stderr
+    counts = [int(line.split()[1]) for line in result.stdout.splitlines()]
+    assert sum(counts) == 20
+    run = json.loads(record.read_text())
+    assert [(each["unit"], each["count"]) for each in run["units"]] == [("call", 20)]
