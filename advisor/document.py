@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from advisor.quality import metric_of_baseline
 from advisor.ranking import (
     BAND,
-    WORTH_IT,
     Baseline,
     Judgement,
     Question,
@@ -25,6 +24,7 @@ from advisor.ranking import (
 from advisor.statistics import Ratio
 from advisor.techniques.base import Applicability, export_lines
 from advisor.trials import BASE, BASELINES, Trials
+from advisor.verdicts import WORTH_IT
 from advisor.workload import Workload
 
 SCHEMA = "frugalwatch.advice/1"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias, TypedDict
+from typing import Literal, TypeAlias
 
+from advisor.per_unit import by_unit
 from advisor.quality import Computed, Quality, judge
 from advisor.statistics import Ratio, centre, ratio
 from advisor.techniques.base import Variant
@@ -23,29 +23,20 @@ from advisor.trials import (
     unit_energy_j,
     wall_s,
 )
+from advisor.verdicts import (
+    WORTH_IT,
+    DecidedBy,
+    Verdict,
+    saves_later,
+    verdict_on,
+    verdict_on_time,
+)
 
 Unit: TypeAlias = Literal["energy_j", "cpu_s"]
-Verdict: TypeAlias = Literal[
-    "recommended",
-    "pays back later",
-    "no clear saving",
-    "costs more",
-    "changes the answers",
-    "failed",
-    "not applied",
-    "not confirmed",
-]
-DecidedBy: TypeAlias = Literal["whole", "unit", "time"]
-# Those that `run --with` and `verify` take, best first.
-WORTH_IT: tuple[Verdict, ...] = ("recommended", "pays back later")
-
 FIGURES: dict[Unit, Figure] = {"energy_j": energy_j, "cpu_s": cpu_s}
 PER_UNIT: dict[Unit, Figure] = {"energy_j": unit_energy_j, "cpu_s": unit_cpu_s}
 # The active watts of the model are known within this factor, until calibrated.
 BAND = (0.5, 1.0, 2.0)
-# Beyond this the host is too noisy for any verdict.
-TOO_NOISY = 0.25
-_FEW = 8  # rounds; with fewer, noise widens the interval out of proportion
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +227,7 @@ def _judge(  # noqa: PLR0917 - one call, all of it needed
             verdict, reason, decided_by = *on_time, "time"
     if verdict in ("costs more", "no clear saving") and quality.acceptable:
         of_units = resolution(against_itself(trials, question, PER_UNIT[question.unit]))
-        if _saves_later(per_unit, of_units):
+        if saves_later(per_unit, of_units):
             verdict, reason = "pays back later", "it saves in each unit, not yet in a whole run"
             decided_by = "unit"
     base = baseline(trials, names, BASE.name)
@@ -251,7 +242,14 @@ def _judge(  # noqa: PLR0917 - one call, all of it needed
             per_run * (1 - main.low),
         )
     return Judgement(
-        **_by_unit(trials, variant, question, per_unit),
+        **by_unit(
+            trials,
+            variant,
+            FIGURES[question.unit],
+            PER_UNIT[question.unit],
+            question.work,
+            per_unit,
+        ),
         variant=variant,
         verdict=verdict,
         reason=reason,
@@ -267,99 +265,6 @@ def _judge(  # noqa: PLR0917 - one call, all of it needed
         saves_energy=question.unit == "energy_j"
         or (variant.claim != "cpu" and bool(modelled) and all(m.high < 1 for m in modelled)),
     )
-
-
-class _ByUnit(TypedDict):
-    per_unit: Ratio | None
-    saved_per_unit: float | None
-    start: float | None
-    first_start: float | None
-    pay_back_units: int | None
-
-
-def _by_unit(
-    trials: Trials, variant: Variant, question: Question, per_unit: Ratio | None
-) -> _ByUnit:
-    """The cost of one unit told apart from that of the start, with the change and without."""
-    nothing = _ByUnit(
-        per_unit=per_unit, saved_per_unit=None, start=None, first_start=None, pay_back_units=None
-    )
-    as_written = _start_and_unit(trials, [b.name for b in BASELINES], question)
-    changed = _start_and_unit(trials, [variant.name], question)
-    if per_unit is None or as_written is None or changed is None:
-        return nothing
-    saved = as_written[1] * (1 - per_unit.value)
-    start = changed[0] - as_written[0]
-    first_start = None
-    if variant.pays_later:
-        first = trials.of(variant.name)[0].replay
-        used = FIGURES[question.unit](first)
-        if used is not None:
-            first_start = used - question.work * changed[1] - as_written[0]
-    cost = max(start, first_start or 0.0)
-    pays_back = cost > saved > 0  # less than one unit is none
-    return _ByUnit(
-        per_unit=per_unit,
-        saved_per_unit=saved,
-        start=start,
-        first_start=first_start,
-        pay_back_units=math.ceil(cost / saved) if pays_back else None,
-    )
-
-
-def _start_and_unit(
-    trials: Trials, names: Sequence[str], question: Question
-) -> tuple[float, float] | None:
-    """What a run used beyond its units, and one unit; centres over the confirmation."""
-    replays = [
-        t.replay
-        for t in trials.all
-        if t.variant in names and t.stage == "confirmation" and t.replay.ok
-    ]
-    whole, unit = FIGURES[question.unit], PER_UNIT[question.unit]
-    found = [(w, u) for r in replays if (w := whole(r)) is not None and (u := unit(r)) is not None]
-    if not found or not question.work:
-        return None
-    return centre([w - question.work * u for w, u in found]), centre([u for _, u in found])
-
-
-def _saves_later(per_unit: Ratio | None, itself: float | None) -> bool:
-    if per_unit is None or itself is None or itself > TOO_NOISY:
-        return False
-    return per_unit.high < 1 and 1 - per_unit.value > itself
-
-
-def verdict_on_time(
-    wall: Ratio | None, modelled: Sequence[Ratio], itself: float | None
-) -> tuple[Verdict, str] | None:
-    """Of a change that saves waiting: energy by the model, since the machine is on for less time.
-
-    None where that is not clear: then it is judged by its CPU time like any other.
-    """
-    if wall is None or itself is None or itself > TOO_NOISY or not modelled:
-        return None
-    if wall.high < 1 and 1 - wall.value > itself and all(m.high < 1 for m in modelled):
-        return "recommended", ""
-    return None
-
-
-def verdict_on(
-    main: Ratio, modelled: Sequence[Ratio], quality: Quality, itself: float | None
-) -> tuple[Verdict, str]:
-    """What a confirmed ratio comes to, with the reason; `itself` is the resolution."""
-    if itself is None or itself > TOO_NOISY:
-        few = "too few rounds for a host as noisy as this" if main.rounds < _FEW else "noisy host"
-        reason = f"{few}: the program differs as much from itself; more: --time-budget SECONDS"
-        return "not confirmed", reason
-    if main.low > 1:
-        return "costs more", "it uses more, not less"
-    if main.high >= 1 or 1 - main.value <= itself:
-        return "no clear saving", "the difference is within the noise"
-    if not quality.acceptable:
-        return "changes the answers", quality.reason
-    if any(m.low > 1 for m in modelled):
-        return "costs more", "it takes longer, and by the model that can cost more than it saves"
-    return "recommended", ""
 
 
 def _unconfirmed(

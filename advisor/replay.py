@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from advisor import sandbox
 from advisor.inside import Inside, read_inside
+from advisor.left_behind import digest, launch_s, notes_of, number, read_json
 from advisor.marginal import Marginal, marginal
 from advisor.outputs import Output, read_outputs
 from advisor.probing import Watcher, children
@@ -153,7 +151,7 @@ class Replayer:
         started_utc_ns = time.time_ns()
         status = self._run(change, base, limit_s, watch, hook)
         if watch and self._hook:
-            self.inside = read_inside(seen, _read_json(f"{base}.json"))
+            self.inside = read_inside(seen, read_json(f"{base}.json"))
         result = self._result(change, base, started_utc_ns, status)
         return replace(result, outputs=read_outputs(seen)) if look and self._hook else result
 
@@ -242,19 +240,19 @@ class Replayer:
         ]
 
     def _result(self, change: Change, base: str, started_utc_ns: int, status: int | None) -> Replay:
-        launch = _read_json(f"{base}.launch")
+        launch = read_json(f"{base}.launch")
         if "error" in launch:
             raise CannotIsolateError(
                 "this command cannot be replayed without touching your files",
                 why=str(launch["error"]),
                 hint="if it does no harm when run many times: --replay-in-place --allow-network",
             )
-        run = _read_json(f"{base}.json")
-        cpu_s, wall_s = _number(run.get("cpu_s")), _number(run.get("wall_s"))
+        run = read_json(f"{base}.json")
+        cpu_s, wall_s = number(run.get("cpu_s")), number(run.get("wall_s"))
         if cpu_s is not None and wall_s is not None:
-            cpu_s = max(0.0, cpu_s - (_number(launch.get("cpu_s")) or 0.0))
-            wall_s = max(0.0, wall_s - _launch_s(self._ledger, run, launch))
-        notes = _notes(run)
+            cpu_s = max(0.0, cpu_s - (number(launch.get("cpu_s")) or 0.0))
+            wall_s = max(0.0, wall_s - launch_s(self._ledger, run, launch))
+        notes = notes_of(run)
         state: State = "ok"
         why = ""
         if status is None:
@@ -271,9 +269,9 @@ class Replayer:
             started_utc_ns=started_utc_ns,
             wall_s=wall_s,
             cpu_s=cpu_s,
-            energy_j=_number(run.get("energy_j")),
+            energy_j=number(run.get("energy_j")),
             output=f"{base}.out",
-            output_sha256=_digest(f"{base}.out"),
+            output_sha256=digest(f"{base}.out"),
             errors=f"{base}.err",
             marginal=self._marginal(run),
             why=why,
@@ -304,37 +302,3 @@ def _end(process: subprocess.Popen[bytes], before: set[int]) -> None:
             os.waitpid(pid, 0)
         except (ProcessLookupError, ChildProcessError):
             continue
-
-
-def _launch_s(ledger: str, run: dict[str, object], launch: dict[str, object]) -> float:
-    """Seconds between the start of the run and the moment when the command itself began."""
-    began_ns = _number(launch.get("exec_mono_ns"))
-    with closing(sqlite3.connect(ledger)) as conn:
-        row = conn.execute(
-            "SELECT started_mono_ns FROM run WHERE run_key = ?", (run.get("run_id"),)
-        ).fetchone()
-    return 0.0 if row is None or began_ns is None else max(0.0, (began_ns - row[0]) / 1e9)
-
-
-def _notes(run: dict[str, object]) -> list[str]:
-    inside = run.get("inside")
-    found = inside.get("notes") if isinstance(inside, dict) else None
-    return [str(note) for note in found] if isinstance(found, list) else []
-
-
-def _read_json(path: str) -> dict[str, object]:
-    try:
-        with open(path, encoding="utf-8") as file:
-            found = json.load(file)
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _digest(path: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None

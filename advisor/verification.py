@@ -13,8 +13,6 @@ from advisor.quality import Computed, Metric, Quality, judge
 from advisor.ranking import (
     FIGURES,
     PER_UNIT,
-    TOO_NOISY,
-    DecidedBy,
     Question,
     Unit,
     against_itself,
@@ -26,6 +24,7 @@ from advisor.setting import isolation_in_words, noisy_neighbours, private_folder
 from advisor.statistics import Ratio, ratio
 from advisor.techniques.base import Change, Variant
 from advisor.trials import BASELINES, Figure, Trial, Trials, wall_s
+from advisor.verdicts import TOO_NOISY, DecidedBy
 from advisor.workload import Workload
 from frugalwatch.errors import FrugalWatchError
 from frugalwatch.ledger.advice import Recommendation, StoredAdvice

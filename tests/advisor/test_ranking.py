@@ -15,12 +15,12 @@ from advisor.ranking import (
     against_itself,
     judge_all,
     resolution,
-    verdict_on,
 )
 from advisor.replay import Replay
 from advisor.search import Plan, Search
 from advisor.statistics import Ratio
 from advisor.techniques.base import AS_WRITTEN, Change, Variant
+from advisor.verdicts import verdict_on
 from tests.advisor.kit import ScriptedReplays, search, variant
 
 
