@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any  # what JSON gives back
 
 from advisor.quality import metric_of_baseline
 from advisor.ranking import (
@@ -112,6 +113,19 @@ def advice_document(
         "spent": spent,
         "notes": list(notes),
     }
+
+
+def decisive_ratio(row: Mapping[str, Any]) -> Mapping[str, float]:
+    """The ratio of a recommendation on which its verdict rests, and that `verify` measures again.
+
+    Of whole runs; of one unit of work where it pays back later; of time where it saves waiting.
+    """
+    decided_by = row.get("decided_by", "whole")
+    if decided_by == "unit":
+        found: Mapping[str, float] = row["per_unit"]["ratio"]
+        return found
+    whole: Mapping[str, float] = row["wall_ratio" if decided_by == "time" else "ratio"]
+    return whole
 
 
 def _spent(trials: Trials, wall_s: float) -> dict[str, float | None]:

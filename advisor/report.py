@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from advisor.document import decisive_ratio
 from frugalwatch.report import format as show
 from frugalwatch.report.ratio import change, change_with_bounds
 from frugalwatch.report.style import Style
@@ -255,6 +256,10 @@ def verification_report(document: Document, style: Style) -> str:
         "cannot_tell": "It cannot be told whether the promised saving held.",
     }
     unit = "energy" if document["unit"] == "energy_j" else "CPU time"
+    if document.get("decided_by") == "unit":
+        unit += " of one unit of work"
+    elif document.get("decided_by") == "time":
+        unit = "time"
     lines = [
         f"FrugalWatch verify {document['advice']}.{document['recommendation']}"
         f"   {document['name']}",
@@ -281,9 +286,10 @@ def advice_list(advices: Sequence[StoredAdvice]) -> str:
         if advice.recommendations:
             entries: Sequence[Any] = advice.result["recommendations"]  # type: ignore[assignment]
             unit = "energy" if advice.result["unit"] == "energy_j" else "CPU"
-            best = (
-                f"{_cut(entries[0]['name'], 20)}: {unit} {change_with_bounds(entries[0]['ratio'])}"
-            )
+            name, decided_by = _cut(entries[0]["name"], 20), entries[0].get("decided_by")
+            unit = "time" if decided_by == "time" else unit
+            each = f"/{advice.result['work']['unit']}" if decided_by == "unit" else ""  # type: ignore[index]
+            best = f"{name}: {unit}{each} {change_with_bounds(decisive_ratio(entries[0]))}"
         command = show.command_line(list(advice.command), 40)
         lines.append(f"{advice.name:<8}{advice.state:<13}{best:<46}{command}")
     return "\n".join(lines)

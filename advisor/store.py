@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from advisor.document import decisive_ratio
 from advisor.trials import Trial
 from advisor.workload import Workload
 from frugalwatch.ledger.connection import open_ledger, writing
@@ -108,7 +109,7 @@ def finish_advice(
         if isinstance(recommendations, list) and recommendations
         else {}
     )
-    ratio = _mapping(first.get("ratio"))
+    ratio = decisive_ratio(first) if first else {}
     with writing(conn):
         conn.execute(
             _FINISH,

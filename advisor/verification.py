@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 from advisor import store
 from advisor.advise import Options, check_first
+from advisor.document import decisive_ratio
 from advisor.quality import Computed, Metric, Quality, judge
 from advisor.ranking import (
     FIGURES,
@@ -132,10 +133,7 @@ def _promise(advice: StoredAdvice, recommendation: Recommendation) -> _Promise:
     entries = cast("list[dict[str, Any]]", advice.result["recommendations"])
     entry = next(e for e in entries if e["number"] == recommendation.number)
     decided_by: DecidedBy = entry.get("decided_by", "whole")
-    ratios = {"whole": entry["ratio"], "time": entry["wall_ratio"]}
-    if decided_by == "unit":
-        ratios["unit"] = entry["per_unit"]["ratio"]
-    return _Promise(cast(Unit, advice.result["unit"]), ratios[decided_by], decided_by)
+    return _Promise(cast(Unit, advice.result["unit"]), decisive_ratio(entry), decided_by)
 
 
 def _document(  # noqa: PLR0917 - one call, all of it needed

@@ -131,15 +131,17 @@ def test_a_user_without_rights_gets_the_same_layers(
     home.mkdir()
     (home / "precious").write_text("precious")
     (home / "sandbox.py").write_text(_LAUNCHER)
-    for path in (home, home / "precious"):
+    (home / "open").mkdir()
+    for path in (home, home / "precious", home / "open"):
         if os.getuid() == 0:
             os.chown(path, NOBODY, NOBODY)
-    order = json.dumps({**_NOTHING, "report": str(home / "report")})
+    ours = {"report": str(home / "report"), "open_folder": str(home / "open")}
+    order = json.dumps({**_NOTHING, **ours})
     python = "/usr/bin/python3" if os.getuid() == 0 else sys.executable
     if not os.path.exists(python):
         pytest.skip("no interpreter that every user may run")
 
-    shell = ["sh", "-c", "rm precious; echo x > new; id -u; ls"]
+    shell = ["sh", "-c", "rm precious; echo x > new; echo x > open/kept; id -u; ls"]
 
     def run() -> list[object]:
         done = subprocess.run(
@@ -154,7 +156,7 @@ def test_a_user_without_rights_gets_the_same_layers(
 
     try:
         code, out, err = as_nobody(run)
-        left = sorted(os.listdir(home))
+        left, kept = sorted(os.listdir(home)), os.listdir(home / "open")
         text = (home / "precious").read_text()
         report = json.loads((home / "report").read_text())
     finally:
@@ -163,8 +165,9 @@ def test_a_user_without_rights_gets_the_same_layers(
         shutil.rmtree(home)
     if "error" in report:
         pytest.skip(f"no namespaces for users here: {report['error']}")
-    assert (code, out.splitlines()[1:]) == (0, ["new", "report", "sandbox.py"]), err
-    assert left == ["precious", "report", "sandbox.py"]
+    assert (code, out.splitlines()[1:]) == (0, ["new", "open", "report", "sandbox.py"]), err
+    assert left == ["open", "precious", "report", "sandbox.py"]
+    assert kept == ["kept"]  # the one folder in which what is written stays
     assert text == "precious"
 
 
