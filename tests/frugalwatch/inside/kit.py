@@ -77,7 +77,7 @@ def run_inside(
     *,
     hooked: bool = True,
     hook: Mapping[str, object] | None = None,
-    timeout_s: float = 100.0,
+    timeout_s: float = 280.0,
     cwd: Path | None = None,
     **variables: str,
 ) -> Ran:

@@ -154,6 +154,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_ranks_that_torchrun_starts_are_told_apart_and_counted(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     script = tmp_path / "ddp.py"
@@ -168,6 +169,7 @@ def test_ranks_that_torchrun_starts_are_told_apart_and_counted(tmp_path: Path) -
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_ranks_that_a_program_forks_are_told_apart_and_counted(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     script = tmp_path / "ddp.py"

@@ -12,6 +12,7 @@ import pytest
 from tests.frugalwatch.inside.kit import Ran, run_inside
 
 pytest.importorskip("torch")
+pytestmark = pytest.mark.timeout(300)  # seconds on an idle machine, minutes on a crowded one
 HERE = Path(__file__).parent
 _LOG_LINE = re.compile(r"^[A-Z]\d{4} .*\n", re.MULTILINE)  # torch's own, with time and pid
 
@@ -62,7 +63,6 @@ def test_step_times_are_told_as_a_histogram(scenarios: Ran) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_results_graphs_exports_warnings_and_tracebacks_are_the_same_to_the_bit() -> None:
     command = [sys.executable, str(HERE / "torch_results.py")]
     plain, ours = run_inside(command, hooked=False), run_inside(command)
@@ -89,3 +89,19 @@ def test_samples_are_those_of_the_batches_or_unknown() -> None:
         os.wait()
     """
     assert run_inside(script).samples("batch") == [203, None]
+
+
+def test_an_evaluation_is_timed_once_where_calls_are_counted_too() -> None:
+    script = """
+        import time, torch
+        from torch.utils.data import DataLoader, TensorDataset
+        net = torch.nn.Linear(2, 1).eval()
+        with torch.no_grad():
+            for (x,) in DataLoader(TensorDataset(torch.ones(20, 2)), batch_size=10):
+                net(x)
+                time.sleep(0.2)  # is no call of the model
+    """
+    alone, counted = run_inside(script), run_inside(script, hook={"count": ["calls"]})
+    assert alone.told("spent")[-1][2]["evaluation"] > 0.4e9
+    assert counted.told("spent")[-1][2]["evaluation"] < 0.2e9
+    assert counted.counts() == {"batch": 2, "call": 2}

@@ -21,6 +21,7 @@ class CallCounter:
     def __init__(self, line: Line) -> None:
         self._tallies = tallies_of(line)
         self._tally = self._tallies.tally("call")
+        self._tallies.known_better.add("evaluation")
 
     def begin(self, call: RootCall) -> None:
         """Nothing yet."""

@@ -144,6 +144,7 @@ class Tallies:
         self._spent: "dict[tuple[int, str], Spent]" = {}
         self._spent_told = 0
         self._times_due_ns = 0
+        self.known_better: "set[str]" = set()  # activities that somebody times call by call
         line.add_source(self.tell)
         os.register_at_fork(after_in_child=self._begin)
 

@@ -99,7 +99,8 @@ class Data:
         if self._steps.done() > this.steps_before:
             self._epochs.add(now)
         else:
-            self._tallies.spend("evaluation", now - this.begun_ns - this.waited_ns)
+            if "evaluation" not in self._tallies.known_better:
+                self._tallies.spend("evaluation", now - this.begun_ns - this.waited_ns)
             self._steps.pause()
 
 
