@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from frugalwatch.commands.run_argument import NamesRuns
 from frugalwatch.config.load import load
-from frugalwatch.config.settings import Settings
 from frugalwatch.errors import LedgerError, NotFoundError
 
 if TYPE_CHECKING:
@@ -40,23 +38,18 @@ def command(run: str, as_json: bool, ledger: str | None) -> None:
     from frugalwatch.ledger.connection import trouble
     from frugalwatch.ledger.current import open_database
     from frugalwatch.ledger.paths import ledger_path, locate
-    from frugalwatch.ledger.queries import stored_result
+    from frugalwatch.report.documents import run_document
 
     loaded = load({"ledger": ledger}, cwd=os.getcwd(), environ=os.environ)
     path = locate(ledger_path(loaded.settings, os.environ), os.environ).ledger
     try:
         with open_database(loaded.settings, os.environ) as rows:
             row = _find(rows, run, path)
-            # Any: the run object is JSON, described in docs/reference/run-object.md.
-            document: dict[str, Any] | None = stored_result(rows, row.number)
-            if document is None:
-                document = _so_far(rows.conn, row.run_key, loaded.settings)
+            document, _ = run_document(rows.conn, row.number, loaded.settings)
     except LedgerError as error:
         if trouble(error) == "missing":
             raise _nothing_yet(path) from error
         raise
-    # A number is this ledger's own; a run that was merged in has another one here.
-    document["number"] = row.number
     if as_json:
         click.echo(json.dumps(document, indent=2))
         return
@@ -80,13 +73,3 @@ def _find(rows: Database, run: str, path: str) -> RunRow:
 
 def _nothing_yet(path: str) -> NotFoundError:
     return NotFoundError(f"no runs yet in {path}", hint="frugalwatch run -- COMMAND records one")
-
-
-def _so_far(connection: sqlite3.Connection, run_key: str, settings: Settings) -> dict[str, Any]:
-    """A run that goes on, or that nobody settled yet, computed from what is there."""
-    from frugalwatch.report.settle import settle_run
-    from frugalwatch.report.started_with import started_with
-
-    factor, own = started_with(connection, run_key, settings)
-    document, _ = settle_run(connection, run_key, factor, own)
-    return document

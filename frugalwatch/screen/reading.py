@@ -18,7 +18,7 @@ from frugalwatch.config.settings import Settings
 from frugalwatch.errors import FrugalWatchError, NotFoundError
 from frugalwatch.ledger.connection import explain, trouble
 from frugalwatch.ledger.database import Cell
-from frugalwatch.ledger.queries import RunRow, find_run, list_runs, stored_result
+from frugalwatch.ledger.queries import RunRow, find_run, list_runs
 from frugalwatch.ledger.reading import open_reader
 from frugalwatch.report.started_with import started_with
 from frugalwatch.screen.chosen import ChosenRun
@@ -121,24 +121,6 @@ class LedgerWatch:
             return find_run(_database(self._open()), name).number
         except (sqlite3.Error, OSError) as error:
             raise explain(error, self.path) from error
-
-    def document(self, number: int) -> dict[str, object]:
-        """The whole run object of one run, as `show` prints it. Raises FrugalWatchError."""
-        try:
-            connection = self._open()
-            rows = _database(connection)
-            row = find_run(rows, str(number))
-            document = stored_result(rows, number)
-            if document is None:
-                from frugalwatch.report.settle import settle_run
-
-                document, _ = settle_run(
-                    connection, row.run_key, *self._started_with(connection, row)
-                )
-        except (sqlite3.Error, OSError) as error:
-            raise explain(error, self.path) from error
-        document["number"] = number
-        return document
 
     def close(self) -> None:
         """Close the database. Safe twice."""
