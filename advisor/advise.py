@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from advisor import store
-from advisor.document import Refused, Work, advice_document
+from advisor.document import Answer, Work, advice_document
 from advisor.inside import Inside
 from advisor.quality import Computed, Metric, judge
 from advisor.ranking import FIGURES, Question, Unit, judge_all
@@ -97,7 +97,7 @@ def _search(
     notes: list[str] = []
     entrants: list[Variant] = []
     finalists: list[Variant] = []
-    refused: list[Refused] = []
+    answers: list[Answer] = []
     reference: Variant | None = None
     if max(first.wall_s or 0.0, first.cpu_s or 0.0) < _TOO_SHORT_S:
         notes.append(
@@ -114,7 +114,7 @@ def _search(
             replayer.inside,
             cpu_flags(),
         )
-        entrants, refused = candidates(facts, hook=options.hook)
+        entrants, answers = candidates(facts, hook=options.hook)
         finalists = search.screen(_same_answers(search, options, entrants, facts), FIGURES[unit])
         finalists = [v for v in finalists if search.screened(v, FIGURES[unit]) < 1]
         finalists = _same_answers(search, options, finalists, facts)
@@ -123,7 +123,7 @@ def _search(
         reference = _reference(facts, finalists) if finalists else None
         search.confirm(confirmed, reference)
         finalists = confirmed
-    found = _Found(unit, entrants, finalists, refused, reference, notes, replayer.inside)
+    found = _Found(unit, entrants, finalists, answers, reference, notes, replayer.inside)
     return _document(number, workload, options, search, found)
 
 
@@ -132,26 +132,25 @@ class _Found:
     unit: Unit
     entrants: list[Variant]
     finalists: list[Variant]
-    refused: list[Refused]
+    answers: list[Answer]
     reference: Variant | None
     notes: list[str]
     inside: Inside | None
 
 
-def candidates(facts: Facts, *, hook: bool = True) -> tuple[list[Variant], list[Refused]]:
-    """What is worth a trial on this workload, and what is not, with the reason."""
+def candidates(facts: Facts, *, hook: bool = True) -> tuple[list[Variant], list[Answer]]:
+    """What is worth a trial on this workload, and every technique's answer with its reason."""
     entrants: list[Variant] = []
-    refused: list[Refused] = []
+    answers: list[Answer] = []
     reason = NO_TORCH if hook else "the hook is switched off in your configuration"
     if facts.inside is None:
-        refused.append(Refused("inside the program", Applicability(False, reason)))
+        answers.append(Answer("inside the program", Applicability(False, reason)))
     for technique in techniques(hook=facts.inside is not None):
         answer = technique.applies(facts)
+        answers.append(Answer(technique.name, answer))
         if answer.yes:
             entrants += technique.variants(facts)
-        else:
-            refused.append(Refused(technique.name, answer))
-    return entrants, refused
+    return entrants, answers
 
 
 def _same_answers(
@@ -234,7 +233,7 @@ def _document(
         question=question,
         trials=search.trials,
         judgements=[] if search.unreliable else judgements,
-        refused=found.refused,
+        answers=found.answers,
         one_thread=reference,
         notes=[*found.notes, *_notes(search, options)],
         state="interrupted" if search.interrupted else "done",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any  # what JSON gives back
 
@@ -32,8 +32,8 @@ SCHEMA = "frugalwatch.advice/1"
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """A technique that was not tried, and why."""
+class Answer:
+    """What a technique answered on whether it applies."""
 
     technique: str
     applicability: Applicability
@@ -57,7 +57,7 @@ def advice_document(
     question: Question,
     trials: Trials,
     judgements: Sequence[Judgement],
-    refused: Sequence[Refused],
+    answers: Sequence[Answer],
     one_thread: str | None,
     notes: Sequence[str],
     state: str,
@@ -107,9 +107,8 @@ def advice_document(
             _recommendation(place, j, question, spent) for place, j in enumerate(recommended, 1)
         ],
         "not_recommended": [_judgement(j) for j in others],
-        "not_tried": [
-            {"technique": r.technique, "reason": r.applicability.reason} for r in refused
-        ],
+        "tried": _reasons(a for a in answers if a.applicability.yes),
+        "not_tried": _reasons(a for a in answers if not a.applicability.yes),
         "spent": spent,
         "notes": list(notes),
     }
@@ -126,6 +125,10 @@ def decisive_ratio(row: Mapping[str, Any]) -> Mapping[str, float]:
         return found
     whole: Mapping[str, float] = row["wall_ratio" if decided_by == "time" else "ratio"]
     return whole
+
+
+def _reasons(answers: Iterable[Answer]) -> list[dict[str, str]]:
+    return [{"technique": a.technique, "reason": a.applicability.reason} for a in answers]
 
 
 def _spent(trials: Trials, wall_s: float) -> dict[str, float | None]:

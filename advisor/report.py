@@ -22,7 +22,8 @@ Document = Mapping[str, Any]
 
 def report(document: Document, style: Style) -> str:
     """The whole report."""
-    blocks = [_head(document, style), _table(document, style), _rejected(document, style)]
+    blocks = [_head(document, style), _table(document, style), _tried(document, style)]
+    blocks.append(_rejected(document, style))
     blocks += [_apply(document, style), _caveats(document)]
     return "\n\n".join(block for block in blocks if block)
 
@@ -156,6 +157,14 @@ def _nothing(document: Document) -> str:
     if document["not_tried"]:
         return "Nothing worth doing: nothing that is known here applies to this program."
     return "Nothing to advise on."
+
+
+def _tried(document: Document, style: Style) -> str:
+    """Why each technique was tried: what was seen of the program and the machine."""
+    lines: list[str] = []
+    for row in document.get("tried", ()):
+        lines += _row("+", row["technique"], "", row["reason"])
+    return "\n".join([style.bold(" Tried, since"), *lines]) if lines else ""
 
 
 def _rejected(document: Document, style: Style) -> str:

@@ -154,8 +154,8 @@ def test_what_a_gpu_program_has_already_is_not_offered(
 
 
 def test_without_torch_the_inside_is_refused_in_one_line() -> None:
-    _, refused = candidates(facts(None))
-    assert [r.technique for r in refused if "torch" in r.applicability.reason] == [
+    _, answers = candidates(facts(None))
+    assert [r.technique for r in answers if "torch" in r.applicability.reason] == [
         "inside the program"
     ]
     _, off = candidates(facts(None), hook=False)
