@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import sys
 import textwrap
 from pathlib import Path
@@ -11,81 +12,18 @@ from typing import Any
 
 import pytest
 
-from tests.frugalwatch.e2e.kit import Frugalwatch
+from tests.frugalwatch.e2e.kit import REPOSITORY, Frugalwatch
 from tests.frugalwatch.inside.kit import interpreters
 
-# Each of these prints, as JSON, the CPU seconds of its functions by its own clock.
-HEAD = """
-import atexit, hashlib, json, os, sys, threading, time
-USED, DATA, BIG = {}, bytes(5_000_000), list(range(200_000))
-
-def timed(function):
-    def call(*args):
-        begun = time.thread_time()
-        function(*args)
-        USED[function.__name__] = USED.get(function.__name__, 0.0) + time.thread_time() - begun
-    return call
-
-def until(seconds, work):
-    end = time.thread_time() + seconds
-    while time.thread_time() < end:
-        work()
-"""
-SEVENTY_THIRTY = """
-@timed
-def seventy():
-    end = time.thread_time() + 0.007
-    while time.thread_time() < end:
-        for i in range(50): i * i
-@timed
-def thirty():
-    end = time.thread_time() + 0.003
-    while time.thread_time() < end:
-        for i in range(50): i * i
-for _ in range(250): seventy(); thirty()
-"""
-LOCKED_AND_FREE = """
-@timed
-def free(): # native code that gives the interpreter's lock away
-    end = time.thread_time() + 0.04
-    while time.thread_time() < end: hashlib.sha256(DATA).digest()
-@timed
-def held(): # native code that keeps it
-    end = time.thread_time() + 0.04
-    while time.thread_time() < end: sum(BIG)
-@timed
-def plain():
-    end = time.thread_time() + 0.04
-    while time.thread_time() < end:
-        for i in range(50): i * i
-for _ in range(25): free(); held(); plain()
-"""
-WORKS_AND_WAITS = """
-@timed
-def burst():
-    end = time.thread_time() + 0.005
-    while time.thread_time() < end: pass
-@timed
-def waits(): time.sleep(0.02)
-for _ in range(120): burst(); waits()
-"""
-THREADS = """
-@timed
-def hashing():
-    end = time.thread_time() + 1.5
-    while time.thread_time() < end: hashlib.sha256(DATA).digest()
-@timed
-def idle(): time.sleep(2)
-threads = [threading.Thread(target=f) for f in (hashing, idle)]
-for t in threads: t.start()
-for t in threads: t.join()
-"""
+# Programs that print the CPU seconds of their functions by their own clock.
+JOBS = runpy.run_path(str(REPOSITORY / "bench" / "profile_jobs.py"))
+PROGRAMS: dict[str, str] = JOBS["PROGRAMS"]
 
 
 def run_profiled(frugalwatch: Frugalwatch, source: str) -> tuple[dict[str, Any], dict[str, float]]:
     """The profile of a program, and the CPU seconds of its functions by its own account."""
     script = frugalwatch.folder / "program.py"
-    script.write_text(HEAD + textwrap.dedent(source) + "\nprint(json.dumps(USED))\n")
+    script.write_text(source)
     result = frugalwatch("run", "-q", "--profile", sys.executable, str(script))
     assert result.returncode == 0, result.said
     shown = frugalwatch("profile", "--json")
@@ -104,9 +42,7 @@ def shares(profile: dict[str, Any], used: dict[str, float]) -> dict[str, tuple[f
     return {name: (found.get(name, 0.0) / whole, cpu / truth) for name, cpu in used.items()}
 
 
-@pytest.mark.parametrize(
-    "source", [SEVENTY_THIRTY, LOCKED_AND_FREE, WORKS_AND_WAITS, THREADS], ids=str.split
-)
+@pytest.mark.parametrize("source", PROGRAMS.values(), ids=PROGRAMS)
 def test_shares_are_those_that_the_program_was_made_with(
     frugalwatch: Frugalwatch, source: str
 ) -> None:
@@ -199,7 +135,7 @@ def test_the_jobs_own_option_of_that_name_is_left_alone(frugalwatch: Frugalwatch
 
 
 def test_what_is_written_and_deleted(frugalwatch: Frugalwatch, tmp_path: Path) -> None:
-    run_profiled(frugalwatch, "\nuntil(0.3, lambda: None)")
+    run_profiled(frugalwatch, f"{JOBS['HEAD']}\nuntil(0.3, lambda: None)\nprint(json.dumps(USED))")
     names = ("p.html", "p.svg", "p.json", "p.txt")
     options = ("--html", "--svg", "--speedscope", "--collapsed")
     files = [str(tmp_path / name) for name in names]
