@@ -29,7 +29,8 @@ _SOLID_ROUNDS = 6
 # A replay that takes this many times as long as the first one hangs, or is of no use.
 _TOO_LONG = 5.0
 _TOO_LONG_AT_LEAST_S = 20.0
-_MOST_BUILDING_S = 300.0  # more for what is built at the start, such as compiled code
+# More for what is built at the start, such as compiled code; or half of the time if that is more.
+_BUILDING_S = 60.0
 # Of the time: what screening may use of it at most.
 _SCREENING_SHARE = 0.4
 
@@ -216,7 +217,7 @@ class Search:
         try:
             limit_s = self._limit_s
             if limit_s is not None and variant.pays_later:
-                limit_s += _MOST_BUILDING_S
+                limit_s += max(_BUILDING_S, self._plan.time_budget_s / 2)
             replay = self._replays.replay(variant.change, limit_s=limit_s, watch=watch, look=look)
         except KeyboardInterrupt:
             self.interrupted = True

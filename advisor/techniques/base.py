@@ -64,7 +64,7 @@ class Change:
         return Change(
             {**self.set, **other.set},
             tuple(dict.fromkeys((*self.unset, *other.unset))),
-            {**self.switches, **other.switches},
+            {**self.switches, **other.switches, **_merged(self.switches, other.switches)},
         )
 
     def as_json(self) -> dict[str, object]:
@@ -75,6 +75,16 @@ class Change:
     def as_text(self) -> str:
         """A canonical text: equal changes, equal texts."""
         return json.dumps(self.as_json(), sort_keys=True)
+
+
+def _merged(first: Mapping[str, object], second: Mapping[str, object]) -> dict[str, object]:
+    """Switches that hold several settings and are in both: all of their settings."""
+    found: dict[str, object] = {}
+    for name, ours in first.items():
+        theirs = second.get(name)
+        if isinstance(ours, dict) and isinstance(theirs, dict):
+            found[name] = {**ours, **theirs}
+    return found
 
 
 AS_WRITTEN = Change()

@@ -40,14 +40,14 @@ class Net(torch.nn.Module):
         super().__init__()
         self.linear, self.drop = torch.nn.Linear(4, 3), torch.nn.Dropout(0.5)
     def forward(self, x):
-        until = time.process_time() + (0.1 if torch.is_grad_enabled() else 0.01)
+        until = time.process_time() + (0.06 if torch.is_grad_enabled() else 0.006)
         while time.process_time() < until:
             sum(range(1000))
         time.sleep(0.02)
         return self.drop(self.linear(x))
 torch.manual_seed(0)
 net = Net()
-inputs = torch.randn(40, 1, 4)
+inputs = torch.randn(24, 1, 4)
 print(sum(float(net(x).sum().detach()) for x in inputs))
 open("written", "w").write("x")
 print("grad", net(inputs[0]).requires_grad, "training", net.training, file=sys.stderr)
@@ -95,11 +95,11 @@ def test_what_a_program_does_is_seen_and_its_switches_are_measured(
     lossless = rows["inference mode"]
     assert lossless["quality"]["finding"] == "identical"
     assert lossless["quality"]["lossless"]
-    assert lossless["quality"]["outputs"]["identical_calls"] == 41
+    assert lossless["quality"]["outputs"]["identical_calls"] == 25
     assert lossless["per_unit"]["ratio"]["value"] < 0.5  # the truth is a tenth
     assert lossless["ratio"]["value"] < 0.9
-    assert document["work"] == {"unit": "call", "count": 41}
-    assert document["baselines"][0]["unit_cpu_s"] > 0.05
+    assert document["work"] == {"unit": "call", "count": 25}
+    assert document["baselines"][0]["unit_cpu_s"] > 0.04
 
     forgotten = rows["eval, inference mode"]
     assert forgotten["verdict"] == "changes the answers"  # dropout is gone
@@ -141,7 +141,7 @@ def test_workers_take_the_waiting_out_of_a_loader(tmp_path: Path) -> None:
     assert [(each.workers, each.dataset) for each in inside.loaders] == [(0, "Data")]
     assert (inside.learns, inside.steps, inside.unit) == (True, 12, "step")
     assert inside.roots[0].called("training", "grad") == 12
-    assert inside.shares["data_wait"] > 0.2
+    assert inside.shares["data_wait"] > 0.05  # the rest is starting
 
     alone = replays.replay()
     helped = replays.replay(Change(switches={"loader": {"workers": 4, "persistent": True}}))

@@ -153,6 +153,14 @@ def test_what_a_gpu_program_has_already_is_not_offered(
     assert reason in refusal(technique, facts(inside))
 
 
+def test_two_settings_of_a_loader_are_one_change() -> None:
+    waiting = Inside((ON_GPU,), (LOADER,), shares={"data_wait": 0.6})
+    workers = LoaderWorkers().variants(facts(waiting))[0].change
+    pinned = PinnedMemory().variants(facts(waiting))[0].change
+    both = {"loader": {"workers": 1, "persistent": True, "pin_memory": True}}
+    assert workers.with_(pinned).switches == both
+
+
 def test_without_torch_the_inside_is_refused_in_one_line() -> None:
     _, answers = candidates(facts(None))
     assert [r.technique for r in answers if "torch" in r.applicability.reason] == [
