@@ -121,7 +121,10 @@ def _cpu_s(document: Document) -> float:
 def _section(title: str, lines: Sequence[str], style: Style) -> str:
     if not lines:
         return ""
-    return "\n".join([style.bold(title), *(f"  {line}".rstrip() for line in lines)])
+    head, _, rest = title.partition("\n")
+    return "\n".join(
+        [style.bold(head), *([rest] if rest else []), *(f"  {line}".rstrip() for line in lines)]
+    )
 
 
 def _part_rows(document: Document, key: str, name: str) -> list[str]:
@@ -163,8 +166,8 @@ def _model_title(model: Mapping[str, Any]) -> str:
     if back:
         times += f" and {duration(back)} backward"
     return (
-        f"Layers of {model['root']}: {count(model['parameters'])} parameters, {times}"
-        f" ({model['watched_calls']} of {model['calls']} calls watched)"
+        f"Layers of {model['root']}, {count(model['parameters'])} parameters\n"
+        f"  {times}; {model['watched_calls']} of {model['calls']} calls watched"
     )
 
 

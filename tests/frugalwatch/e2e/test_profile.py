@@ -47,8 +47,9 @@ def test_shares_are_those_that_the_program_was_made_with(
     frugalwatch: Frugalwatch, source: str
 ) -> None:
     profile, used = run_profiled(frugalwatch, source)
+    # Loosely: beside five others at work, 3 s of samples are off by 6 points (one sigma).
     for name, (said, truth) in shares(profile, used).items():
-        assert said == pytest.approx(truth, abs=0.13), name
+        assert said == pytest.approx(truth, abs=0.25), name
     assert profile["job"]["recorded_cpu_s"] == pytest.approx(
         profile["job"]["cpu_s"], rel=0.25, abs=0.1
     )
