@@ -26,9 +26,9 @@ def command() -> None:
     """List, show and delete what `run --capture` has kept.
 
     \b
-    frugalwatch run --capture -- python infer.py             up to 64 calls of each module, 1 GB
-    frugalwatch run --capture calls=16,days=1 -- ./infer.py  less, and for a day
-    frugalwatch capture show last                            what is in it, and what not and why
+    frugalwatch run --capture -- python infer.py   64 calls a module, 1 GB
+    frugalwatch run --capture calls=16,days=1 -- ./infer.py
+    frugalwatch capture show last                  what is in it, what not and why
 
     A capture is local, readable by you alone, and deleted after 7 days.
     """

@@ -23,9 +23,9 @@ def command(runs: tuple[str, ...], as_json: bool, ledger: str | None) -> None:
     """Compare recorded runs: a ratio, and an interval where one is due.
 
     \b
-    frugalwatch compare -2 last                 the last two runs
-    frugalwatch compare 36 37 38 vs 40 41 42    three runs before and three after a change
-    frugalwatch compare 36 40 41 --json         for programs
+    frugalwatch compare -2 last               the last two runs
+    frugalwatch compare 36 37 38 vs 40 41 42  three before and three after
+    frugalwatch compare 36 40 41 --json       for programs
 
     Without `vs` the runs of one command and commit on one machine are one side, and the side of
     the oldest run is what the others are held against. An interval takes three runs on each side,
