@@ -45,7 +45,8 @@ _KEPT = 3
 _ON_TIME_NS = 400_000
 # Below, a thread only woke up and went back to sleep.
 _WORKING = 0.3
-# The sampler may use this part of one CPU; where stacks are many and deep it samples less often.
+# The sampler may use this part of the process's CPU time (of a quarter of a CPU, where it waits);
+# where stacks are many and deep it samples less often.
 _MOST_OWN_SHARE = 0.02
 # Between the two looks that tell whether a thread is running.
 _SECOND_LOOK_S = 0.0003
@@ -326,7 +327,8 @@ class StackSampler:
             self._full = True
             self._line.problem("profile", error)
         own = closed.get(self._frames.label(PROFILER))
-        self._adapt(own.cpu_ns / length if own else 0.0)
+        used_ns = sum([cell.cpu_ns for cell in closed.values()])
+        self._adapt(own.cpu_ns / max(used_ns, length / 4) if own else 0.0)
         self._samples = self._squares = self._working_ns = 0
         self._slice_began = now
         self._slices += 1
