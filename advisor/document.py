@@ -117,7 +117,7 @@ def advice_document(
 def decisive_ratio(row: Mapping[str, Any]) -> Mapping[str, float]:
     """The ratio of a recommendation on which its verdict rests, and that `verify` measures again.
 
-    Of whole runs; of one unit of work where it pays back later; of time where it saves waiting.
+    Of whole runs; of one unit of work where only that is clear; of time where it saves waiting.
     """
     decided_by = row.get("decided_by", "whole")
     if decided_by == "unit":
@@ -192,7 +192,7 @@ def _recommendation(
     saved = judgement.saved
     cost = spent["energy_j"] if question.unit == "energy_j" else spent["cpu_s"]
     pay_back = None
-    if saved is not None and saved[1] > 0 and cost is not None:
+    if judgement.decided_by == "whole" and saved is not None and saved[1] > 0 and cost is not None:
         pay_back = math.ceil(cost / saved[1])
     return {
         "number": place,

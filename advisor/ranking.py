@@ -167,7 +167,7 @@ def judge_all(
 
 
 def _rank(judgement: Judgement) -> tuple[int, float]:
-    ratio = judgement.per_unit if judgement.verdict == "pays back later" else judgement.main
+    ratio = judgement.per_unit if judgement.verdict == "saves per unit" else judgement.main
     if judgement.variant.claim == "time" and judgement.modelled:
         ratio = max(judgement.modelled, key=lambda each: each.high)
     place = WORTH_IT.index(judgement.verdict) if judgement.verdict in WORTH_IT else len(WORTH_IT)
@@ -228,7 +228,7 @@ def _judge(  # noqa: PLR0917 - one call, all of it needed
     if verdict in ("costs more", "no clear saving") and quality.acceptable:
         of_units = resolution(against_itself(trials, question, PER_UNIT[question.unit]))
         if saves_later(per_unit, of_units):
-            verdict, reason = "pays back later", "it saves in each unit, not yet in a whole run"
+            verdict, reason = "saves per unit", "it saves in each unit, not yet in a whole run"
             decided_by = "unit"
     base = baseline(trials, names, BASE.name)
     per_run = (

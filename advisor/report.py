@@ -98,13 +98,13 @@ def _table(document: Document, style: Style) -> str:
         lines.append("  = several at once, measured and not added up")
     lines.append("")
     first = rows[0]
-    if document["unit"] == "cpu_s":
+    if document["unit"] == "cpu_s" or first.get("decided_by") == "unit":
         lines += _wrapped(_claim(first))
-    if first["pay_back_runs"] is not None:
+    if first["pay_back_runs"] is not None and first.get("decided_by") != "unit":
         lines += _wrapped(
             f"Number 1 pays back what finding it cost after {first['pay_back_runs']} runs"
         )
-    return "\n".join(lines).rstrip()
+    return "\n".join(line.rstrip() for line in lines).rstrip()
 
 
 def _by_unit(row: Document, document: Document) -> list[str]:
@@ -114,7 +114,7 @@ def _by_unit(row: Document, document: Document) -> list[str]:
         return []
     unit = work["unit"]
     lines = [f"    {'  per ' + unit:<22}{change_with_bounds(found['ratio'])}"]
-    if row.get("decided_by") == "unit" or found["first_start_extra"] is not None:
+    if found["pay_back_units"] is not None or found["first_start_extra"] is not None:
         parts = [f"{name} start {_more(extra, document['unit'])}" for name, extra in _starts(found)]
         if found["pay_back_units"] is not None:
             parts.append(f"earned back after {found['pay_back_units']:,} {_plural(unit)}")
@@ -137,6 +137,9 @@ def _more(value: float, unit: str) -> str:
 
 
 def _claim(row: Document) -> str:
+    """What kind of saving the first recommendation is."""
+    if row.get("decided_by") == "unit":
+        return "Number 1 clearly saves in each unit of work; in runs this short that is not clear"
     if row.get("decided_by") == "time":
         return (
             "Number 1 saves waiting: by the model less energy, as the machine is on for less time"

@@ -10,7 +10,7 @@ from advisor.statistics import Ratio
 
 Verdict: TypeAlias = Literal[
     "recommended",
-    "pays back later",
+    "saves per unit",
     "no clear saving",
     "costs more",
     "changes the answers",
@@ -20,7 +20,7 @@ Verdict: TypeAlias = Literal[
 ]
 DecidedBy: TypeAlias = Literal["whole", "unit", "time"]
 # Those that `run --with` and `verify` take, best first.
-WORTH_IT: tuple[Verdict, ...] = ("recommended", "pays back later")
+WORTH_IT: tuple[Verdict, ...] = ("recommended", "saves per unit")
 
 # Beyond this the host is too noisy for any verdict.
 TOO_NOISY = 0.25

@@ -29,7 +29,7 @@ class TopicModel(nn.Module):
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--sentences", type=int, default=400)
+    parser.add_argument("--sentences", type=int, default=1000)
     wanted = parser.parse_args().sentences
 
     torch.manual_seed(0)

@@ -189,7 +189,7 @@ def test_what_costs_at_the_start_and_saves_in_each_unit_pays_back_later() -> Non
     assert judged.main is not None
     assert judged.per_unit is not None
     assert judged.main.low > 1  # 3.5 s instead of 3 s
-    assert judged.verdict == "pays back later"
+    assert judged.verdict == "saves per unit"
     assert judged.decided_by == "unit"
     assert abs(judged.per_unit.value - 0.5) < 0.02
     assert judged.saved_per_unit is not None
@@ -214,7 +214,7 @@ def test_what_saves_in_a_whole_run_comes_before_what_pays_back_later() -> None:
     _, found = _judged(mixed, [later, variant("now")], Question("cpu_s", 1, work=100))
     assert [(name, j.verdict) for name, j in found.items()] == [
         ("now", "recommended"),
-        ("later", "pays back later"),
+        ("later", "saves per unit"),
     ]
 
 
