@@ -19,7 +19,7 @@ from advisor.outputs import Output
 from advisor.replay import Replay
 from advisor.statistics import LEAST_ROUNDS, centre
 from advisor.techniques.base import Change, Claim, Variant
-from advisor.trials import AGAIN, BASE, BASELINES, Figure, Stage, Trial, Trials, decisive
+from advisor.trials import AGAIN, BASE, BASELINES, Figure, Stage, Trial, Trials, decisive, of_a_unit
 
 FINALISTS = 3
 SCREENING_ROUNDS = 3
@@ -144,10 +144,21 @@ class Search:
         return []
 
     def screened(self, variant: Variant, figure: Figure) -> float:
-        """The ratio that screening saw; infinite where it saw none."""
+        """The ratio that screening saw; infinite where it saw none.
+
+        Of what acts inside the program, the ratio per unit of work if that is smaller: in a short
+        replay the start hides it.
+        """
+        figures = [decisive(variant, figure)]
+        if variant.change.switches:
+            figures.append(of_a_unit(figure))
         names = [b.name for b in BASELINES]
-        pairs = self.trials.pairs(variant.name, names, decisive(variant, figure), "screening")
-        return math.exp(centre([math.log(n / o) for n, o in pairs])) if pairs else math.inf
+        found = [math.inf]
+        for each in figures:
+            pairs = self.trials.pairs(variant.name, names, each, "screening")
+            if pairs:
+                found.append(math.exp(centre([math.log(n / o) for n, o in pairs])))
+        return min(found)
 
     def confirm(self, finalists: Sequence[Variant], reference: Variant | None = None) -> None:
         """Fresh rounds of the finalists, until there are enough or the time is up.

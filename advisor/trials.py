@@ -84,10 +84,15 @@ def unit_energy_j(replay: Replay) -> float | None:
     return None if replay.marginal is None else replay.marginal.energy_j
 
 
+def of_a_unit(figure: Figure) -> Figure:
+    """The figure of one unit of work that belongs to one of a whole run."""
+    return unit_energy_j if figure is energy_j else unit_cpu_s
+
+
 def decisive(variant: Variant, figure: Figure) -> Figure:
     """The figure by which a variant is compared where whole runs are compared by `figure`."""
     if variant.pays_later:
-        return unit_energy_j if figure is energy_j else unit_cpu_s
+        return of_a_unit(figure)
     return wall_s if variant.claim == "time" and figure is cpu_s else figure
 
 

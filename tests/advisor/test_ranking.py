@@ -20,6 +20,7 @@ from advisor.replay import Replay
 from advisor.search import Plan, Search
 from advisor.statistics import Ratio
 from advisor.techniques.base import AS_WRITTEN, Change, Variant
+from advisor.trials import cpu_s
 from advisor.verdicts import verdict_on
 from tests.advisor.kit import ScriptedReplays, search, variant
 
@@ -200,6 +201,15 @@ def test_what_costs_at_the_start_and_saves_in_each_unit_pays_back_later() -> Non
     assert abs(judged.first_start - 21.0) < 0.5
     assert judged.pay_back_units is not None
     assert abs(judged.pay_back_units - 4200) < 250
+
+
+def test_screening_sees_a_saving_per_unit_that_the_start_hides() -> None:
+    hidden = Variant("inside", "inside", Change({"inside": "1"}, switches={"inference_mode": True}))
+    hunt = search(Working({"inside": 0.5}, start=1.0, building=0.0), Plan(1000))
+    hunt.look()
+    hunt.screen([hidden, variant("outside")], cpu_s)
+    assert hunt.screened(hidden, cpu_s) < 0.6
+    assert hunt.screened(variant("outside"), cpu_s) > 1
 
 
 def test_what_saves_in_a_whole_run_comes_before_what_pays_back_later() -> None:
