@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from advisor import store
 from advisor.document import Answer, Work, advice_document
 from advisor.inside import Inside
 from advisor.quality import Computed, Metric, judge
-from advisor.ranking import FIGURES, Question, Unit, judge_all
+from advisor.ranking import FIGURES, Judgement, Question, Unit, judge_all
 from advisor.replay import Isolation, Replay, Replayer
 from advisor.search import Plan, Search, by_promise
 from advisor.setting import (
@@ -235,7 +235,11 @@ def _document(
         judgements=[] if search.unreliable else judgements,
         answers=found.answers,
         one_thread=reference,
-        notes=[*found.notes, *_notes(search, options)],
+        notes=[
+            *found.notes,
+            *_training_note(judgements, found.inside, options),
+            *_notes(search, options),
+        ],
         state="interrupted" if search.interrupted else "done",
         isolation=isolation_in_words(options.isolation),
         metric_pattern=options.metric,
@@ -243,6 +247,19 @@ def _document(
         work=_work(found.inside),
         stop_after=f"{options.stop.after}{options.stop.unit}" if options.stop else None,
     )
+
+
+def _training_note(
+    judgements: Sequence[Judgement], inside: Inside | None, options: Options
+) -> list[str]:
+    """What to do where every change of a training prints other digits."""
+    rejected = any(j.verdict == "changes the answers" for j in judgements)
+    if options.metric is not None or inside is None or not inside.learns or not rejected:
+        return []
+    return [
+        "a training prints other digits after any rounding: say which number counts, and how far it"
+        " may move, by --metric and --tolerance"
+    ]
 
 
 def _work(inside: Inside | None) -> Work | None:
