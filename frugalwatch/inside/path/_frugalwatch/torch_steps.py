@@ -59,10 +59,10 @@ class Steps:
                 return
             try:
                 thread = threads.get(get_ident()) or self._new_thread()
-                if thread.depth and not _is_inside_another(sys._getframe(1)):
-                    thread.depth = 0  # a step that raised never came to its end
-                thread.depth += 1
-                if thread.depth == 1:
+                if thread.depth and _is_inside_another(sys._getframe(1)):
+                    thread.depth += 1
+                else:  # also where a step that raised never came to its end
+                    thread.depth = 1
                     thread.begun_ns = monotonic_ns()
             except Exception as error:  # noqa: BLE001 - the job's step must not fail
                 line.problem("step", error)
@@ -130,9 +130,8 @@ def start(module: "ModuleType", line: "Line") -> None:
 
 
 def _is_compiling(torch: "ModuleType") -> "Callable[[], bool]":
-    found = getattr(torch.compiler, "is_compiling", None)
-    if found is None:  # torch 2.1
-        found = torch._utils.is_compiling
+    # The first is a bare `return False` that torch.compile reads as True; torch 2.1 lacks it.
+    found = getattr(torch.compiler, "is_dynamo_compiling", None) or torch._utils.is_compiling
     result: "Callable[[], bool]" = found
     return result
 
