@@ -34,7 +34,8 @@ Breaking = Callable[[Path], Callable[[], None]]
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Path:
+def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)  # where an export goes
     return tmp_path / "frugalwatch.db"
 
 
