@@ -177,7 +177,7 @@ def _rejected(document: Document, style: Style) -> str:
         said = row["verdict"] == "not confirmed" and not document["recommendations"]
         mark = "?" if row["verdict"] == "not confirmed" else "x"
         text = row["verdict"] if said else f"{row['verdict']}: {row['reason']}"
-        lines += _row(mark, row["name"], change_with_bounds(row["ratio"]), text)
+        lines += _row(mark, row["name"], _figures(row, document), text)
     reasons: dict[str, list[str]] = {}
     for row in document["not_tried"]:
         reasons.setdefault(row["reason"], []).append(row["technique"])
@@ -192,6 +192,15 @@ def _rejected(document: Document, style: Style) -> str:
                 subsequent_indent=" " * 26,
             )
     return "\n".join([style.bold(" Not recommended"), *lines]) if lines else ""
+
+
+def _figures(row: Document, document: Document) -> str:
+    """The ratio of a change that is not recommended, per run and per unit of work."""
+    found = change_with_bounds(row["ratio"])
+    each = (row.get("per_unit") or {}).get("ratio")
+    if each is not None and document.get("work"):
+        found += f"; per {document['work']['unit']} {change_with_bounds(each)}"
+    return found
 
 
 def _row(mark: str, name: str, figure: str, text: str) -> list[str]:

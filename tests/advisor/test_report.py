@@ -170,6 +170,19 @@ def test_what_a_unit_costs_stands_beside_what_a_run_costs() -> None:
         assert part in flowing, part
 
 
+def test_what_is_not_recommended_shows_both_costs_too() -> None:
+    row = {
+        "name": "autocast bfloat16",
+        "verdict": "not confirmed",
+        "reason": "noisy host",
+        "ratio": RATIO,
+        "per_unit": {"ratio": {**RATIO, "value": 0.41, "low": 0.4, "high": 0.42}},
+    }
+    text = report(document(not_recommended=[row], work={"unit": "step", "count": 60}), PLAIN)
+    assert "-48 % (-50..-46); per step -59 % (-60..-58)" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
 def test_saved_waiting_is_said_in_seconds() -> None:
     row = recommendation(name="2 DataLoader workers", decided_by="time", saves_energy=True)
     flowing = " ".join(report(document(recommendations=[row]), PLAIN).split())
