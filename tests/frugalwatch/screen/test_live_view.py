@@ -129,7 +129,8 @@ def test_the_live_view_looks_as_accepted_at_both_sizes(
     tmp_path: Path, story: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    ledger = Path("state/ledger.db")  # it stands on the empty screen, where a long one would be wrapped
+    # It stands on the empty screen, where a long one would be wrapped.
+    ledger = Path("state/ledger.db")
     world = World()
     STORIES[story](ledger, world)
 
