@@ -193,7 +193,7 @@ def replicas_in_threads() -> dict[str, int]:
     optimizer = sgd(net)
     for _ in range(3):
         outputs: list[torch.Tensor] = []
-        threads = [Thread(target=lambda: outputs.append(net(X))) for _ in range(2)]
+        threads = [Thread(target=lambda into=outputs: into.append(net(X))) for _ in range(2)]
         for thread in threads:
             thread.start()
         for thread in threads:
