@@ -33,7 +33,7 @@ def test_twenty_random_kills_lose_no_energy_and_harm_no_job(frugalwatch: Frugalw
 def test_a_sampler_killed_again_and_again_loses_no_energy(frugalwatch: Frugalwatch) -> None:
     """Across wraps: the last raw counter is kept where `kill -9` does not reach."""
     # Where the maximum power is known, a late replacement still knows a wrap from a reset.
-    zone = Zone("package-0", Ramp(20.0, 90.0, 6.0), range_j=120.0, max_power_w=90.0)
+    zone = Zone("package-0", Ramp(20.0, 90.0, 6.0), range_j=250.0, max_power_w=90.0)
     with PowercapTree(frugalwatch.folder, [zone]) as tree:
         frugalwatch.environment["FRUGALWATCH_SYSFS"] = tree.sysfs
         tree.start()
