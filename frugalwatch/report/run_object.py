@@ -14,12 +14,9 @@ from typing import NamedTuple
 from frugalwatch.carbon.account import cost, emission
 from frugalwatch.carbon.grid import GridFactor
 from frugalwatch.config.settings import Settings
-from frugalwatch.report.activities import activities_object
 from frugalwatch.report.attribution import OWN_MACHINE, Energy, busy_share
 from frugalwatch.report.devices import DeviceResult, measure_devices, total
-from frugalwatch.report.inside_object import inside_object
 from frugalwatch.report.phases import phase_objects
-from frugalwatch.report.units import step_object, unit_objects
 from frugalwatch.report.window import Span
 
 SCHEMA = "frugalwatch.run/1"
@@ -77,14 +74,32 @@ def build(
         "coverage": coverage_of(devices),
         "devices": [_device_object(d, window) for d in devices],
         "phases": phase_objects(connection, run["id"], devices, window),
-        "steps": step_object(connection, run["id"], devices, window),
-        "units": unit_objects(connection, run["id"], devices, window),
-        "activities": activities_object(connection, run["id"], devices, window),
-        "inside": inside_object(connection, run["id"], window),
+        **_told(connection, run["id"], devices, window),
         "metrics": _metrics(connection, run["id"], window),
         "events": _events(connection, run["id"], window),
     }
     return Settled(run["id"], document, tuple(devices), measured, estimated)
+
+
+def _told(
+    connection: sqlite3.Connection, run_id: int, devices: list[DeviceResult], window: Span
+) -> dict[str, object]:
+    """What the job or the hook inside it told. What works that out is loaded only if they did."""
+    tables = ("process", "step", "unit_count", "activity", "unit_time")
+    any_row = " OR ".join(f"EXISTS (SELECT 1 FROM {name} WHERE run_id = :run)" for name in tables)
+    any_row += " OR EXISTS (SELECT 1 FROM event WHERE run_id = :run AND kind LIKE '%hook%')"
+    if not connection.execute(f"SELECT {any_row}", {"run": run_id}).fetchone()[0]:
+        return {"steps": None, "units": [], "activities": None, "inside": None}
+    from frugalwatch.report.activities import activities_object
+    from frugalwatch.report.inside_object import inside_object
+    from frugalwatch.report.units import step_object, unit_objects
+
+    return {
+        "steps": step_object(connection, run_id, devices, window),
+        "units": unit_objects(connection, run_id, devices, window),
+        "activities": activities_object(connection, run_id, devices, window),
+        "inside": inside_object(connection, run_id, window),
+    }
 
 
 def _row(connection: sqlite3.Connection, run_key: str) -> sqlite3.Row:
