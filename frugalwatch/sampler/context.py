@@ -89,7 +89,12 @@ class Shelf:
     _SLOT = 16384
 
     def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, 8 + 2 * self._SLOT)
+        size = 8 + 2 * self._SLOT
+        self._memory: mmap.mmap | bytearray
+        try:
+            self._memory = mmap.mmap(-1, size)
+        except OSError:  # no room to share: the job starts all the same, a replacement knows less
+            self._memory = bytearray(size)
 
     def put(self, value: dict[str, dict[str, tuple[int, ...]]]) -> bool:
         """Store `value`; False if it is too large to fit, in which case the old one stays."""

@@ -19,6 +19,7 @@ from frugalwatch.supervisor.signals import FORWARDED
 _QUICK_DEATHS = 8
 _QUICK_S = 0.5
 _BACKOFF_S = (0.0, 0.1, 0.5, 2.0)
+_NO_SUPERVISOR = 70  # EX_SOFTWARE
 
 
 class JobEnd(NamedTuple):
@@ -101,16 +102,21 @@ class SamplerLink:
             self._give_up(control_read, self._control, self._result, result_write)
             return
         if pid == 0:
-            os.close(self._control)
-            os.close(self._result)
-            become_sampler(
-                self._plan,
-                self._job,
-                control=control_read,
-                result=result_write,
-                replaces=self._deaths,
-                inherited=inherited,
-            )
+            try:
+                os.close(self._control)
+                os.close(self._result)
+                become_sampler(
+                    self._plan,
+                    self._job,
+                    control=control_read,
+                    result=result_write,
+                    replaces=self._deaths,
+                    inherited=inherited,
+                )
+            finally:
+                os._exit(
+                    _NO_SUPERVISOR
+                )  # whatever happened: a second one would start the job again
         os.close(control_read)
         os.close(result_write)
         self.pid = pid

@@ -6,7 +6,11 @@ import os
 import resource
 from typing import cast
 
+import pytest
+
+from frugalwatch.sampler import context
 from frugalwatch.sampler.context import Plan
+from frugalwatch.supervisor import sampler_link
 from frugalwatch.supervisor.sampler_link import JobEnd, SamplerLink
 from tests.support.unprivileged import as_nobody
 
@@ -48,3 +52,29 @@ def test_without_a_free_process_the_pauses_grow_and_nothing_leaks() -> None:
     assert pauses == [0.0, 0.1, 0.5, 2.0, 2.0]
     assert leaked == 0
     assert answer is None
+
+
+def test_a_sampler_that_fails_at_its_birth_never_comes_back_as_a_second_supervisor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("before the sampler's own protection")
+
+    monkeypatch.setattr(sampler_link, "become_sampler", fails)
+    link = SamplerLink(NO_PLAN)
+    link.start()
+    assert link.pid is not None
+    _, status = os.waitpid(link.pid, 0)
+    assert os.WEXITSTATUS(status) == 70
+
+
+def test_a_shelf_without_room_to_share_still_holds_what_is_put(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_room(*_: object) -> None:
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(context.mmap, "mmap", no_room)
+    shelf = context.Shelf()
+    assert shelf.put({"rapl": {"package-0": (1, 2)}})
+    assert shelf.get() == {"rapl": {"package-0": (1, 2)}}
