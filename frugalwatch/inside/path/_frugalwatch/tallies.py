@@ -15,25 +15,29 @@ from .line import PERIOD_NS, Line
 # Durations fall into buckets 2 % wide, so percentiles are exact to that.
 _PER_FACTOR_E = 1 / math.log(1.02)
 _TIMES_PERIOD_NS = 5_000_000_000
+SAMPLED_STAND_FOR = 7  # no round number: what happens every so many steps is often one
 _PAIRS_EACH = 150  # of a histogram in one message, which must stay under 4096 bytes
 
 
 class Cell:
     """What one thread has counted of one unit, the last of it at `last_ns`.
 
-    `durations` holds what was timed since the last telling.
+    `durations` holds what was timed since the last telling, and `sampled` those of which each stands
+    for SAMPLED_STAND_FOR.
     """
 
-    __slots__ = ("count", "durations", "last_ns", "samples")
+    __slots__ = ("count", "durations", "last_ns", "sampled", "samples")
 
     def __init__(self) -> None:
         self.durations: "list[int]" = []
+        self.sampled: "list[int]" = []
         self.clear()
 
     def clear(self) -> None:
         """Begin at zero."""
         self.count = self.samples = self.last_ns = 0
         self.durations.clear()
+        self.sampled.clear()
 
 
 class Tally:
@@ -103,11 +107,12 @@ class Tally:
     def _sort_durations(self, cells: "list[Cell]") -> None:
         buckets, log = self._buckets, math.log
         for cell in cells:
-            taken = len(cell.durations)  # its thread may add more meanwhile
-            for duration_ns in cell.durations[:taken]:
-                bucket = int(log(duration_ns) * _PER_FACTOR_E) if duration_ns > 0 else 0
-                buckets[bucket] = buckets.get(bucket, 0) + 1
-            del cell.durations[:taken]
+            for timed, weight in ((cell.durations, 1), (cell.sampled, SAMPLED_STAND_FOR)):
+                taken = len(timed)  # its thread may add more meanwhile
+                for duration_ns in timed[:taken]:
+                    bucket = int(log(duration_ns) * _PER_FACTOR_E) if duration_ns > 0 else 0
+                    buckets[bucket] = buckets.get(bucket, 0) + weight
+                del timed[:taken]
 
     def tell_durations(self, line: Line) -> None:
         """Say the histogram if it has grown."""

@@ -2,13 +2,16 @@
 
 Gradient accumulation, closures and GradScaler need nothing of their own: a step is counted when
 `step()` has done its work, once, also where an optimizer holds another one.
+
+Reading the clock around a step takes some micro-seconds. Where steps are short and so many, all are
+counted, and one in seven is timed and stands for those before it.
 """
 
 import _thread
 import sys
 import time
 
-from .tallies import Tallies, Tally, tallies_of
+from .tallies import SAMPLED_STAND_FOR, Tallies, Tally, tallies_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,15 +23,21 @@ if TYPE_CHECKING:
     _Hook = Callable[..., None]
 
 
+_SHORT_NS = 500_000
+_LEFT_OUT = SAMPLED_STAND_FOR - 1  # short steps, before the next one is timed
+
+
 class _Thread:
     """Where one thread is with its steps, and the cells that it counts into."""
 
-    __slots__ = ("begun_ns", "cell", "depth", "last_ns", "spent")
+    __slots__ = ("begun_ns", "cell", "depth", "last_ns", "skip", "spent", "stands_for")
 
     def __init__(self, tallies: Tallies, tally: Tally) -> None:
         self.depth = 0  # steps that have begun and not ended
         self.begun_ns = 0
         self.last_ns = 0  # end of the last one; 0 before the first
+        self.skip = 0  # so many more are not timed
+        self.stands_for = 1  # so many steps are told by the one that is timed
         self.cell = tally.cell()
         self.spent = tallies.spent("optimizer")
 
@@ -63,7 +72,8 @@ class Steps:
                     thread.depth += 1
                 else:  # also where a step that raised never came to its end
                     thread.depth = 1
-                    thread.begun_ns = monotonic_ns()
+                    if not thread.skip:
+                        thread.begun_ns = monotonic_ns()
             except Exception as error:  # noqa: BLE001 - the job's step must not fail
                 line.problem("step", error)
 
@@ -75,11 +85,25 @@ class Steps:
                 thread.depth -= 1
                 if thread.depth > 0:
                     return
+                cell, skip = thread.cell, thread.skip
+                if skip > 1:
+                    thread.skip = skip - 1
+                    cell.count += 1
+                    return
                 now = monotonic_ns()
-                thread.spent.total_ns += now - thread.begun_ns
-                cell = thread.cell
-                if thread.last_ns:
-                    cell.durations.append(now - thread.last_ns)
+                if skip:  # the next one is timed, and begins here
+                    thread.skip = 0
+                else:
+                    thread.spent.total_ns += (now - thread.begun_ns) * thread.stands_for
+                    if thread.last_ns:
+                        took_ns = now - thread.last_ns
+                        if thread.stands_for == 1:
+                            cell.durations.append(took_ns)
+                        else:
+                            cell.sampled.append(took_ns)
+                        is_short = took_ns < _SHORT_NS and not counts_elsewhere
+                        thread.skip = _LEFT_OUT if is_short else 0
+                        thread.stands_for = 1 + thread.skip
                 thread.last_ns = now
                 if now >= tallies.due_ns or counts_elsewhere:
                     tally.add(now)
