@@ -22,7 +22,7 @@ PAGE = REPOSITORY / "docs" / "reference" / "schema.md"
 BEGIN = "<!-- tables: made from the migrations by tests/frugalwatch/ledger/test_schema_doc.py -->"
 END = "<!-- end of tables -->"
 
-_CREATE = re.compile(r"CREATE (TABLE|VIEW) (\w+)")
+_CREATE = re.compile(r"(CREATE|ALTER) (?:TABLE|VIEW) (\w+)")
 _COLUMN = re.compile(r"\s+([a-z]\w+)\s+(?:INTEGER|REAL|TEXT)\b.*?(?:--\s*(.*))?$")
 
 
@@ -38,7 +38,8 @@ def comments() -> tuple[dict[str, str], dict[tuple[str, str], str]]:
             column = _COLUMN.match(line)
             if created:
                 table = created[2]
-                tables[table] = " ".join(above)
+                if created[1] == "CREATE":
+                    tables[table] = " ".join(above)
             elif column and table:
                 columns[table, column[1]] = column[2] or " ".join(above)
             comment = line.strip().removeprefix("-- ")
