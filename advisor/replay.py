@@ -9,10 +9,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from advisor import sandbox
+from advisor.footprint import Latency, MemoryWatch, latency_in
 from advisor.inside import Inside, read_inside
 from advisor.left_behind import digest, launch_s, notes_of, number, read_json
 from advisor.marginal import Marginal, marginal
@@ -58,7 +61,8 @@ class Replay:
     `output` names the file with its stdout, which lives as long as the replayer's folder.
     `marginal` is the cost of one unit of its work, where units were counted. In the state "not
     applied" `why` says why a switch of the change did not come to act. `outputs` are what its
-    modules computed, where that was asked for.
+    modules computed, where that was asked for. `latency` is how long its requests took, and
+    `peak_memory_bytes` what all its processes had resident together; None: nobody could look.
     """
 
     state: State
@@ -73,6 +77,8 @@ class Replay:
     marginal: Marginal | None = None
     why: str = ""
     outputs: tuple[Output, ...] = ()
+    latency: Latency | None = None
+    peak_memory_bytes: int | None = None
 
     @property
     def ok(self) -> bool:
@@ -123,6 +129,7 @@ class Replayer:
         self._open_folder = os.path.join(os.path.realpath(folder), "open")
         os.makedirs(self._open_folder, exist_ok=True)
         self._count = 0
+        self._peak_memory_bytes: int | None = None  # of the last replay
         self.threads_peak: int | None = None
         self.libraries: frozenset[str] | None = None
         self.inside: Inside | None = None
@@ -136,24 +143,33 @@ class Replayer:
         limit_s: float | None = None,
         watch: bool = False,
         look: bool = False,
+        ask: Mapping[str, object] = MappingProxyType({}),
     ) -> Replay:
         """Run the command once and wait for it; longer than `limit_s` and it is ended.
 
         With `watch` the peak of threads and the libraries of its processes are looked up meanwhile,
         and how it uses torch; with `look` what its modules compute is kept. Both cost it something.
-        Raises CannotIsolateError, and KeyboardInterrupt after the replay was ended.
+        `ask` is asked of the hook beside all that. Raises CannotIsolateError, and KeyboardInterrupt after the replay was ended.
         """
         self._count += 1
         base = os.path.join(self._folder, f"trial-{self._count}")
         seen = os.path.join(self._open_folder, f"seen-{self._count}")
         os.makedirs(seen, exist_ok=True)
         hook = self._asked_of_hook(change, seen if watch or look else None)
+        if self._hook:
+            hook.update(ask)
         started_utc_ns = time.time_ns()
         status = self._run(change, base, limit_s, watch, hook)
         if watch and self._hook:
             self.inside = read_inside(seen, read_json(f"{base}.json"))
         result = self._result(change, base, started_utc_ns, status)
         return replace(result, outputs=read_outputs(seen)) if look and self._hook else result
+
+    def new_folder(self, name: str) -> str:
+        """An empty folder in which what the program's hook writes outlives the replay."""
+        path = os.path.join(self._open_folder, f"{name}-{self._count + 1}")
+        os.makedirs(path, mode=0o700)
+        return path
 
     def _asked_of_hook(self, change: Change, look_folder: str | None) -> dict[str, object]:
         """What the hook is to do in this replay; nothing at all in a program without torch."""
@@ -195,7 +211,10 @@ class Replayer:
                 stderr=errors,
                 start_new_session=True,  # Ctrl-C is for us: we end the replay and report
             )
-        watcher = Watcher(process.pid, frozenset({_SANDBOX, "-m\0frugalwatch"})) if watch else None
+        ours = frozenset({_SANDBOX, "-m\0frugalwatch"})
+        memory = MemoryWatch(process.pid, ours)
+        memory.start()
+        watcher = Watcher(process.pid, ours) if watch else None
         if watcher is not None:
             watcher.start()
         try:
@@ -203,6 +222,8 @@ class Replayer:
         except subprocess.TimeoutExpired:
             return None
         finally:
+            memory.stop()
+            self._peak_memory_bytes = memory.peak_bytes
             if watcher is not None:
                 watcher.stop()
                 self.threads_peak = watcher.threads_peak
@@ -275,7 +296,14 @@ class Replayer:
             errors=f"{base}.err",
             marginal=self._marginal(run),
             why=why,
+            latency=self._latency(run),
+            peak_memory_bytes=self._peak_memory_bytes,
         )
+
+    def _latency(self, run: dict[str, object]) -> Latency | None:
+        # A GPU's work goes on after a call has returned, so its durations say nothing.
+        inside = self.inside
+        return None if inside is None or inside.on_gpu else latency_in(run, inside.unit)
 
     def _marginal(self, run: dict[str, object]) -> Marginal | None:
         unit = None if self.inside is None else self.inside.unit
