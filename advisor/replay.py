@@ -158,12 +158,20 @@ class Replayer:
         hook = self._asked_of_hook(change, seen if watch or look else None)
         if self._hook:
             hook.update(ask)
+        if self._hook:
+            hook.update(ask)
         started_utc_ns = time.time_ns()
         status = self._run(change, base, limit_s, watch, hook)
         if watch and self._hook:
             self.inside = read_inside(seen, read_json(f"{base}.json"))
         result = self._result(change, base, started_utc_ns, status)
         return replace(result, outputs=read_outputs(seen)) if look and self._hook else result
+
+    def new_folder(self, name: str) -> str:
+        """An empty folder in which what the program's hook writes outlives the replay."""
+        path = os.path.join(self._open_folder, f"{name}-{self._count + 1}")
+        os.makedirs(path, mode=0o700)
+        return path
 
     def new_folder(self, name: str) -> str:
         """An empty folder in which what the program's hook writes outlives the replay."""

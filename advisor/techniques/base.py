@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
     from advisor.inside import Inside
+    from advisor.sampling import Sample
+    from advisor.workshop import Workshop
 
 # What a saving by this technique may be called where no counter measures energy. Fewer threads
 # shift work between cores that are on anyway: that is a saving of CPU time and not of energy.
@@ -24,7 +26,8 @@ class Facts:
     `threads_peak` is the largest number of threads that one of its processes was seen with, and
     `libraries` the base names of shared objects that were mapped; None: nobody could look.
     `inside` is what the hook saw in its Python processes; None where torch was not used, or the
-    hook is off. `cpu_flags` are the CPU's as Linux names them.
+    hook is off. `cpu_flags` are the CPU's as Linux names them. `sample` holds calls of its modules
+    with what went in and came out; None where none were taken.
     """
 
     environment: Mapping[str, str]
@@ -34,6 +37,7 @@ class Facts:
     libraries: frozenset[str] | None = None
     inside: Inside | None = None
     cpu_flags: frozenset[str] = frozenset()
+    sample: Sample | None = None
 
     def has_library(self, *beginnings: str) -> bool:
         """Whether a shared object whose name begins so was mapped by one of the processes."""
@@ -97,7 +101,9 @@ class Variant:
     `technique` names the family; of one family at most one variant goes into a combination.
     `needs` is what must be there first, `one_off` what adopting it costs once, in words. `code` are
     lines of Python that do the same for good. With `pays_later` it costs something at the start of
-    each run, so that it is judged by what each unit of work costs afterwards.
+    each run, so that it is judged by what each unit of work costs afterwards. `lossy`: it computes
+    in another precision, so that answers are judged by a limit and not by rounding. `artefact` is
+    the folder of what was built for it.
     """
 
     name: str
@@ -110,6 +116,8 @@ class Variant:
     risk: str = ""
     code: str = ""
     pays_later: bool = False
+    lossy: bool = False
+    artefact: str | None = None
 
 
 class Technique(Protocol):
@@ -123,6 +131,18 @@ class Technique(Protocol):
 
     def variants(self, facts: Facts) -> tuple[Variant, ...]:
         """What to try; only asked where it applies."""
+        ...
+
+
+@runtime_checkable
+class Builds(Protocol):
+    """A technique whose variants need something that is built first."""
+
+    def prepare(self, variant: Variant, workshop: Workshop) -> Variant | Applicability:
+        """The variant with what was built for it; or a refusal, whose reason is printed.
+
+        Raises nothing that a model or a package can cause.
+        """
         ...
 
 

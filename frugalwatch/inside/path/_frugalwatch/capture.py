@@ -36,6 +36,7 @@ _HASHED_BYTES = 4 << 20
 _HEADER_BYTES = 160  # of a file for each tensor, about
 _MOST_MODULES = 16
 _COST = "capture: writing samples and storing modules took part of this run's time and energy"
+_RUN_TIMES = ("onnxruntime", "onnxruntime-gpu", "openvino", "nncf", "torchao", "onnx", "numpy")
 _OURS = (__name__, calls.__name__, Files.__module__, Flat.__module__, Weights.__module__)
 
 
@@ -92,6 +93,7 @@ class Capture:
         self._bytes_limit = int(options.get("bytes", 1 << 30))
         self._window_ns = int(float(options.get("seconds", 600)) * 1e9)
         self._key = options.get("key")
+        self._stores_modules = bool(options.get("modules", True))
         self._line = line
         self._restart()
         os.register_at_fork(after_in_child=self._restart)
@@ -194,7 +196,8 @@ class Capture:
                 self._done("enough processes of this job are captured")
                 return None
             self._files.make_folder("calls")
-            self._files.write_json("process.json", _process())
+            packages = {} if self._stores_modules else {"packages": _packages()}
+            self._files.write_json("process.json", {**_process(), **packages})
             self._until_ns = time.monotonic_ns() + self._window_ns
             self._line.tell("note", _COST)
         return self._files
@@ -249,7 +252,14 @@ class Capture:
         module = self._modules.get(id(calls.own_module(call.module)))
         if module is None or self._files is None:
             return
-        if due is not None:
+        if not self._stores_modules:
+            if due is not None and not module.stored:
+                from .capture_snapshot import describe
+
+                about = describe(_torch(), calls.own_module(call.module), call, ask_settings=False)
+                self._files.write_json(f"module-{module.number}/about.json", about)
+                module.stored.append((due[0], call.training))
+        elif due is not None:
             from .capture_fork import snapshot
 
             signature, (call.args, call.kwargs) = due
@@ -261,7 +271,7 @@ class Capture:
 
     def finish(self) -> None:
         """At the end of the process: the weights as they are now."""
-        for module in self._modules.values():
+        for module in self._modules.values() if self._stores_modules else ():
             module.weights.refresh(final=True)
 
     def _done(self, why: str, *, ends: bool = True) -> None:
@@ -307,6 +317,19 @@ def _process() -> dict[str, Any]:
         "torch": str(getattr(_torch(), "__version__", "")),
         "cwd": os.getcwd(),
     }
+
+
+def _packages() -> dict[str, str]:
+    """Versions of what runs and builds models, as far as the job's environment has it."""
+    from importlib import metadata
+
+    found = {}
+    for name in _RUN_TIMES:
+        try:
+            found[name] = metadata.version(name)
+        except Exception:  # noqa: BLE001 - not there, or installed by halves
+            continue
+    return found
 
 
 def start(options: dict[str, Any], line: Line) -> None:
