@@ -23,10 +23,10 @@ from frugalwatch.ledger.row_copies import (
 
 # Tables with a row per run, and tables with rows per stream of a run.
 _BY_RUN = (
-    *("usage", "metric", "step", "goal"),
+    *("usage", "metric", "step", "goal", "job_process"),
     *("process", "unit_count", "activity", "unit_time"),  # told by the hook inside the job
 )
-_BY_STREAM = ("sample", "gpu_usage", "condition")
+_BY_STREAM = ("sample", "gpu_usage", "condition", "job_process_gpu")
 
 
 class Copied(NamedTuple):
