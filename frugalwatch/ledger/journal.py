@@ -49,6 +49,7 @@ from frugalwatch.ledger.totals import store_totals
 
 if TYPE_CHECKING:  # loaded for machines that were calibrated
     from collectors.calibration import Calibration
+    from frugalwatch.ledger.job_processes import GpuRow, ProcessRow
 
 _COMMIT_BUSY_S = 0.4
 _FINISH_BUSY_S = 1.0
@@ -134,6 +135,18 @@ class Journal:
             return {}
         return {key: Reading(key, t, energy, low, high) for key, t, energy, low, high in rows}
 
+    def last_processes(self) -> tuple[list[ProcessRow], list[tuple[str, int, int, int]]]:
+        """The last account of a run that was reopened; its GPU rows begin with a device's key."""
+        if self._conn is None:
+            return [], []
+        from frugalwatch.ledger.job_processes import last_account
+
+        try:
+            return last_account(self._conn, self.recording.start.run_key)
+        except sqlite3.Error as error:
+            self._failed(error)
+            return [], []
+
     def add_stream(self, device: Device, opened_mono_ns: int) -> int:
         """A handle for one device's readings; its cumulative figure starts at 0 here."""
         return self.recording.add_stream(device, opened_mono_ns)
@@ -149,6 +162,10 @@ class Journal:
     def gpu_usage(self, handle: int, t_mono_ns: int, job_busy_us: int, all_busy_us: int) -> None:
         """Queue SM micro-seconds since the run began: of the job's processes, and of all."""
         self.recording.gpu_usage.add((handle, t_mono_ns, job_busy_us, all_busy_us))
+
+    def processes(self, rows: Sequence[ProcessRow], gpus: Sequence[GpuRow]) -> None:
+        """Queue the account of the job's processes, which takes the place of the one before."""
+        self.recording.processes.put(rows, gpus)
 
     def event(
         self,

@@ -21,6 +21,7 @@ from frugalwatch.ledger.records import RunEnd, RunStart
 
 if TYPE_CHECKING:
     from frugalwatch.ledger.inside import InsideRows
+    from frugalwatch.ledger.job_processes import ProcessRows
     from frugalwatch.ledger.transfer import Copied
 
 # Row numbers: of the run, of its streams, of its phases, and how many events were written.
@@ -79,6 +80,7 @@ class Recording:
         self.goals = Rows(lambda row: (row[0], row[1]))
         self.intensities = Rows(lambda row: (row[0], row[3], row[4]))
         self._inside: InsideRows | None = None
+        self._processes: ProcessRows | None = None
         self.rows_refused = 0  # that the database would never take
         self._phases: dict[int, Phase] = {}  # open ones, and those not written yet
         self._changed_phases: dict[int, Phase] = {}
@@ -93,6 +95,15 @@ class Recording:
 
             self._inside = InsideRows()
         return self._inside
+
+    @property
+    def processes(self) -> ProcessRows:
+        """The account of the job's processes."""
+        if self._processes is None:
+            from frugalwatch.ledger.job_processes import ProcessRows
+
+            self._processes = ProcessRows()
+        return self._processes
 
     def _queues(self) -> tuple[Rows, ...]:
         return (
@@ -115,6 +126,7 @@ class Recording:
         """How many rows no database has yet."""
         rows = sum(len(queue.rows) for queue in self._queues())
         rows += self._inside.queued() if self._inside else 0
+        rows += 1 if self._processes is not None and self._processes.waits else 0
         return rows + len(self._changed_phases) + len(self.events.new(last=True))
 
     # -- what happened ---------------------------------------------------------------------
@@ -215,6 +227,8 @@ class Recording:
             many(sql.INTENSITY, self.intensities.rows)
             if self._inside is not None:
                 self._inside.write(run_id, many)
+            if self._processes is not None:
+                self._processes.write(run_id, ids, many)
             phase_ids = self._write_phases(conn, run_id)
             if self.end is None:
                 conn.execute(sql.HEARTBEAT, (self.heartbeat_mono_ns, run_id))
@@ -231,6 +245,8 @@ class Recording:
             queue.rows.clear()
         if self._inside is not None:
             self._inside.all_written()
+        if self._processes is not None:
+            self._processes.all_written()
         self.rows_refused += refused
 
     def _insert_run(self, conn: sqlite3.Connection) -> int:
@@ -362,6 +378,8 @@ class Recording:
         self.events.written = 0
         if self._inside is not None:
             self._inside.begin_again()
+        if self._processes is not None:
+            self._processes.begin_again()
         ends: list[Row] = []
         for stream in self.streams:
             stream.row_id = None

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import time
+from typing import TYPE_CHECKING
 
 from frugalwatch.sampler.context import RunContext
-from frugalwatch.sampler.job_tree import TreeUse, known_use, tree_use
+from frugalwatch.sampler.job_tree import TreeUse, known_use, process_use, tree_use
+
+if TYPE_CHECKING:  # loaded at the first look: a job shorter than that has no account
+    from frugalwatch.sampler.job_processes import ProcessAccount
 
 # Finding a job's processes means looking at each of their threads; four trainings have a hundred.
 # Who is new or gone meanwhile is inside a parent's figure, or in the next walk's.
@@ -23,10 +27,21 @@ class JobMeter:
         self.pids: frozenset[int] = frozenset()
         self._walked_ns = 0
         self._tree_pids: frozenset[int] = frozenset()
+        self._processes: ProcessAccount | None = None
+
+    @property
+    def processes(self) -> ProcessAccount:
+        """What each process used, as far as it was looked at."""
+        if self._processes is None:
+            from frugalwatch.sampler.job_processes import ProcessAccount
+
+            self._processes = ProcessAccount()
+        return self._processes
 
     def look(self, *, orphaned: bool) -> int:
         """CPU micro-seconds so far; never falls. `orphaned`: the supervisor is gone."""
         now_ns = time.monotonic_ns()
+        use = None
         if orphaned or now_ns - self._walked_ns >= _WALK_EVERY_NS:
             use = self._tree(orphaned=orphaned)
             self._walked_ns, self._tree_pids = now_ns, use.pids
@@ -38,6 +53,10 @@ class JobMeter:
         if self._context.plan.cgroup is not None:
             cpu_us = self._context.plan.cgroup.cpu_us() or cpu_us
             self.pids = self.pids.union(self._context.plan.cgroup.pids())
+        if use is not None:
+            away = map(process_use, self.pids - use.pids)  # in the group, and not below us
+            found = (*use.processes, *(process for process in away if process is not None))
+            self.processes.look(found, now_ns)
         self._highest_us = max(self._highest_us, cpu_us)
         return self._highest_us
 

@@ -19,12 +19,25 @@ _SIGCHLD_BIT = 1 << 16
 OUR_NAMES = frozenset({"fw-sampler", "fw-nvidia", "fw-capture"})
 
 
+class ProcessUse(NamedTuple):
+    """One process: with its pid its start time is its identity. `own_us`: without its children."""
+
+    pid: int
+    starttime: int
+    name: str
+    own_us: int
+
+
 class TreeUse(NamedTuple):
-    """CPU time of a process tree in micro-seconds, its pids, and whether time can be missing."""
+    """CPU time of a process tree in micro-seconds, its processes, and whether time can be missing.
+
+    `cpu_us` has in it what children used that were waited for.
+    """
 
     cpu_us: int
     pids: frozenset[int]
     ignores_children: bool
+    processes: tuple[ProcessUse, ...] = ()
 
 
 def tree_use(
@@ -38,6 +51,7 @@ def tree_use(
     cpu_us = 0
     ignores = False
     seen: set[int] = set()
+    found: list[ProcessUse] = []
     waiting = [root_pid] if with_root else _children(root_pid, procfs)
     while waiting:
         pid = waiting.pop()
@@ -47,10 +61,12 @@ def tree_use(
         if not fields or (name in OUR_NAMES and pid != root_pid):
             continue
         seen.add(pid)
-        cpu_us += sum(int(x) for x in fields[11:15]) * _TICK_US
+        use = _use(pid, name, fields)
+        found.append(use)
+        cpu_us += use.own_us + (int(fields[13]) + int(fields[14])) * _TICK_US
         ignores = ignores or bool(int(fields[30]) & _SIGCHLD_BIT)
         waiting.extend(_children(pid, procfs))
-    return TreeUse(cpu_us, frozenset(seen), ignores)
+    return TreeUse(cpu_us, frozenset(seen), ignores, tuple(found))
 
 
 def known_use(pids: frozenset[int], *, procfs: str = "/proc") -> int:
@@ -62,10 +78,21 @@ def known_use(pids: frozenset[int], *, procfs: str = "/proc") -> int:
     return cpu_us
 
 
+def process_use(pid: int, procfs: str = "/proc") -> ProcessUse | None:
+    """One process, also a dead one that nobody has waited for yet; None if there is none."""
+    name, fields = _stat(pid, procfs)
+    return _use(pid, name, fields) if fields else None
+
+
 def start_time(pid: int, procfs: str = "/proc") -> int | None:
     """Clock ticks after boot at which a process began: with its pid, its identity."""
     _, fields = _stat(pid, procfs)
     return int(fields[19]) if fields else None
+
+
+def _use(pid: int, name: str, fields: list[str]) -> ProcessUse:
+    own_us = (int(fields[11]) + int(fields[12])) * _TICK_US
+    return ProcessUse(pid, int(fields[19]), name, own_us)
 
 
 def _children(pid: int, procfs: str) -> list[int]:

@@ -101,6 +101,9 @@ class Sampler:
                 detail=f"sampler {self._replaces} of this run died and was replaced",
             )
             self._recorder.go_on_from(self._journal.last_readings())
+            rows, gpus = self._journal.last_processes()
+            if rows:
+                self._meter.processes.go_on_from(rows, gpus)
         else:
             self._journal.open_run(start)
             self._journal.usage(self._context.start.mono_ns, 0, 0)
@@ -113,6 +116,7 @@ class Sampler:
         self._look_at_clocks()
         cpu_us = self._meter.look(orphaned=self._orphaned)
         self._panel.job_pids = self._meter.pids
+        self._recorder.processes = self._meter.processes
         self._panel.look()
         self._journal.usage(now, cpu_us, self._panel.busy_us())
         if now >= self._hear_next_ns:
@@ -123,6 +127,9 @@ class Sampler:
         if not self._recorder.heard_inside:
             self._python.look(self._meter.pids, now)
         self._hear_the_grid()
+        if self._meter.processes.is_due(now, self._context.start.mono_ns, cpu_us):
+            self._recorder.tell_processes()
+            self._meter.processes.told(now, cpu_us)
         self._write(now)
 
     def _write(self, now: int) -> None:
@@ -217,6 +224,12 @@ class Sampler:
             slept_ns=self._clocks.slept_ns,
             bad_messages=self._listener.bad if self._listener else 0,
         )
+        if self._recorder.processes is not None:
+            own_us = message.get("job_own_us")
+            if isinstance(own_us, int):
+                job_pid = self._context.start.job_pid
+                self._recorder.processes.job_ended(job_pid, own_us, ending.ended_mono_ns)
+            self._recorder.tell_processes()
         self._recorder.close(ending.ended_mono_ns)
         if not self._recorder.heard_inside:
             plan = self._context.plan

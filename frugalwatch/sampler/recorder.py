@@ -26,8 +26,9 @@ from frugalwatch.sampler.messages import (
     StepsSaid,
 )
 
-if TYPE_CHECKING:  # loaded when the first process tells something
+if TYPE_CHECKING:  # loaded when the first process tells something, or is looked at
     from frugalwatch.sampler.inside import InsideRecorder
+    from frugalwatch.sampler.job_processes import ProcessAccount
 
 # A stretch of this length before the end of a run is filled with the run's mean (report.window).
 _FILLED_NS = 250_000_000
@@ -59,6 +60,7 @@ class Recorder:
         self._depth: dict[int, int] = {}
         self._inside: InsideRecorder | None = None
         self.devices: dict[str, Device] = {}
+        self.processes: ProcessAccount | None = None
 
     @property
     def heard_inside(self) -> bool:
@@ -121,6 +123,18 @@ class Recorder:
                 self._from_inside().take(message)
         if self._inside is not None:
             self._inside.look(time.monotonic_ns())
+
+    def tell_processes(self) -> None:
+        """Write down what each process of the job used until now."""
+        if self.processes is None:
+            return
+        rows, gpus = self.processes.rows()
+        by_stream = [
+            (self._streams[device], pid, starttime, busy_us)
+            for device, pid, starttime, busy_us in gpus
+            if device in self._streams
+        ]
+        self._journal.processes(rows, by_stream)
 
     def close(self, ended_mono_ns: int) -> None:
         """The job is over: gaps that are still open end here. Phases stay as the job left them.
@@ -200,6 +214,8 @@ class Recorder:
             use.all_us += busy_us
             if pid in job_pids:
                 use.job_us += busy_us
+                if self.processes is not None and busy_us:
+                    self.processes.gpu(seen.device, pid, busy_us)
         self._journal.gpu_usage(self._streams[seen.device], seen.t_mono_ns, use.job_us, use.all_us)
 
     def _phase_began(self, message: PhaseBegan) -> None:

@@ -33,6 +33,7 @@ class JobEnd(NamedTuple):
     processes_left: int
     left_names: tuple[str, ...] = ()
     machine_busy_us: int | None = None  # since boot, looked at when the job had ended
+    job_own_us: int | None = None  # CPU time of the process that was started, without its children
 
 
 class SamplerLink:
@@ -174,6 +175,7 @@ class SamplerLink:
                         "processes_left": end.processes_left,
                         "left_names": list(end.left_names),
                         "machine_busy_us": end.machine_busy_us,
+                        "job_own_us": end.job_own_us,
                     }
                 }
             )

@@ -9,7 +9,7 @@ import time
 from collectors.cpu_time import machine_busy_us
 from collectors.host import Host
 from frugalwatch.sampler.cgroup import JobCgroup
-from frugalwatch.sampler.job_tree import OUR_NAMES, tree_use
+from frugalwatch.sampler.job_tree import OUR_NAMES, ProcessUse, process_use, tree_use
 from frugalwatch.supervisor.job import StartedJob
 from frugalwatch.supervisor.sampler_link import JobEnd, SamplerLink
 from frugalwatch.supervisor.signals import ENDING, WATCHED, forward, reached_job_already
@@ -40,6 +40,7 @@ class Watch:
         self._host = host
         self._wait_descendants = wait_descendants
         self._cpu_us = 0
+        self._own: ProcessUse | None = None
         self._ended_mono_ns = 0
 
     def until_the_end(self) -> JobEnd:
@@ -83,6 +84,8 @@ class Watch:
             pid = ready.si_pid
             # Its name is there until it is reaped.
             ours = pid == self._link.pid or (pid != self._job.pid and _is_ours(pid))
+            if pid == self._job.pid:
+                self._own = process_use(pid)
             _, status, usage = os.wait4(pid, 0)
             if pid == self._link.pid:
                 self._link.died()
@@ -124,7 +127,8 @@ class Watch:
         number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
         names = _names(left) if left else ()
         code = exit_code(status)
-        return JobEnd(ended, code, number, cpu_us, method, len(left), names, busy_us)
+        own_us = None if self._own is None else self._own.own_us
+        return JobEnd(ended, code, number, cpu_us, method, len(left), names, busy_us, own_us)
 
 
 def exit_code(status: int) -> int:
