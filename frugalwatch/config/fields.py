@@ -43,7 +43,7 @@ class Field(NamedTuple):
 
 _COLLECTORS = (
     *("rapl", "nvidia", "amd", "hwmon", "battery"),
-    *("cpu_model", "ram_model", "fake"),
+    *("daemon", "cpu_model", "ram_model", "fake"),
 )
 
 FIELDS: Mapping[str, Field] = {
@@ -89,6 +89,9 @@ FIELDS: Mapping[str, Field] = {
     "raw_sample_days": Field(
         "number", "Days after which raw samples are thinned to minutes.", 0.0, 36500.0
     ),
+    "minute_days": Field(
+        "number", "Days after which the daemon's minutes are thinned to days.", 1.0, 36500.0
+    ),
     "environment_allow": Field("list", "Further variables whose values may be stored."),
     "by_user": Field(
         "switch",
@@ -100,6 +103,13 @@ FIELDS: Mapping[str, Field] = {
     ),
     "embodied_share": Field(
         "number", "Part of that hardware that the job had to itself, 0 to 1.", 0.0, 1.0
+    ),
+    "daemon_ledger": Field("path", "Path of the daemon's own database.", project_may_set=False),
+    "daemon_socket": Field(
+        "path", "Socket on which the daemon serves, and where runs look.", project_may_set=False
+    ),
+    "daemon_group": Field(
+        "text", "Group whose members the daemon's socket serves.", project_may_set=False
     ),
 }
 

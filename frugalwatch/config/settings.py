@@ -31,7 +31,11 @@ class Settings(NamedTuple):
     live_grid_url: str | None = None  # another address for the same API
     live_grid_token_env: str = "ELECTRICITYMAPS_TOKEN"
     raw_sample_days: float = 7.0
+    minute_days: float = 365.0  # of the daemon's ledger: what is older is thinned to days
     environment_allow: tuple[str, ...] = ()  # further variables whose values may be stored
     by_user: bool = False  # record who started a run, and show energy by user
     embodied: str | None = None  # rows of the embodied table to amortise, None: not counted
     embodied_share: float = 1.0  # part of that hardware that the job had to itself
+    daemon_ledger: str | None = None  # the daemon's own database; None: see daemon.places
+    daemon_socket: str | None = None  # where the daemon serves, and where runs look for it
+    daemon_group: str = "frugalwatch"  # whose members the daemon serves

@@ -63,6 +63,8 @@ class Journal:
     `notify(kind, message)` is called once for each kind of trouble: full, locked, readonly,
     permission, corrupt, newer, foreign, missing, other; quarantined, fallback, unpublished.
     Where `inbox` is set, the finished run is also placed there as a file of its own.
+    `lasting`: the recording goes on for months. Events that were written are let go, and trouble
+    that was over and comes again is told again.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Journal:
         notify: Notify,
         fallback_dirs: Sequence[str] | None = None,
         inbox: str | None = None,
+        lasting: bool = False,
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self.path = path
@@ -79,6 +82,7 @@ class Journal:
         self._notify = notify
         self._fallback_dirs = fallback_dirs
         self._inbox = inbox
+        self._lasting = lasting
         self._clock_ns = clock_ns
         self._conn: sqlite3.Connection | None = None
         self._file: FileIdentity | None = None
@@ -328,6 +332,9 @@ class Journal:
                     continue
                 self._failed(error)
                 return False
+            if self._lasting:
+                self.recording.events.forget_written()
+                self._say_it_works_again()
             self._failures = 0
             self._retry_at_ns = 0
             return True
@@ -373,6 +380,11 @@ class Journal:
         if kind not in self._told:
             self.event("ledger_unwritable", kind, t_mono_ns=now, detail=str(error)[:500])
             self._tell(kind, explain(error, self.path).message + "; the run goes on in memory")
+
+    def _say_it_works_again(self) -> None:
+        if self._failures and self._told:
+            self._told.clear()
+            self.event("ledger_writable", t_mono_ns=self._clock_ns(), detail="it is written again")
 
     def _tell(self, kind: str, message: str) -> None:
         if kind in self._told:

@@ -72,6 +72,14 @@ class Events:
         if last:
             self._further.clear()
 
+    def forget_written(self) -> None:
+        """Let go of what is in the database: for a recording that has no end to wait for."""
+        del self.kept[: self.written]
+        self.written = 0
+        room = MAX_EVENTS - len(self.kept)
+        self.kept += self._further[:room]
+        del self._further[:room]
+
 
 def every_second(rows: list[Row], series: Callable[[Row], Hashable]) -> list[Row]:
     """About half the rows: the first and last of each series, and every second one between."""

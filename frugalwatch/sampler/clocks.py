@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from frugalwatch.ledger.journal import Journal
 
 # NTP slews below 500 ppm; a second between two looks is somebody setting the clock.
 _STEP_NS = 1_000_000_000
@@ -46,6 +49,21 @@ class ClockWatch:
         if slept or stepped:
             return ClockChange(stepped, slept, before, mono)
         return None
+
+
+def note_clock_changes(clocks: ClockWatch, journal: Journal) -> None:
+    """Look at the clocks, and write down a sleep or a step since the last look."""
+    change = clocks.look()
+    if change is None:
+        return
+    for kind, amount_ns in (("suspended", change.slept_ns), ("clock_step", change.stepped_ns)):
+        if amount_ns:
+            journal.event(
+                kind,
+                since_mono_ns=change.since_mono_ns,
+                t_mono_ns=change.t_mono_ns,
+                detail=f"{amount_ns / 1e9:+.1f} s",
+            )
 
 
 def _look() -> tuple[int, int, int]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from frugalwatch.ledger.journal import Journal
 from frugalwatch.ledger.paths import locate
-from frugalwatch.sampler.clocks import ClockWatch
+from frugalwatch.sampler.clocks import ClockWatch, note_clock_changes
 from frugalwatch.sampler.context import RunContext
 from frugalwatch.sampler.ending import close_run, said_by_supervisor
 from frugalwatch.sampler.grid import GridWatch
@@ -113,7 +113,7 @@ class Sampler:
 
     def _tick(self) -> None:
         now = time.monotonic_ns()
-        self._look_at_clocks()
+        note_clock_changes(self._clocks, self._journal)
         cpu_us = self._meter.look(orphaned=self._orphaned)
         self._panel.job_pids = self._meter.pids
         self._recorder.processes = self._meter.processes
@@ -191,26 +191,13 @@ class Sampler:
             if "end" in message:
                 self._end = message["end"]
 
-    def _look_at_clocks(self) -> None:
-        change = self._clocks.look()
-        if change is None:
-            return
-        for kind, amount_ns in (("suspended", change.slept_ns), ("clock_step", change.stepped_ns)):
-            if amount_ns:
-                self._journal.event(
-                    kind,
-                    since_mono_ns=change.since_mono_ns,
-                    t_mono_ns=change.t_mono_ns,
-                    detail=f"{amount_ns / 1e9:+.1f} s",
-                )
-
     # -- the end ---------------------------------------------------------------------------------
 
     def _finish(self, message: dict[str, object]) -> None:
         """The last look, the last rows, the totals, and the result to the supervisor."""
         cpu_us = self._meter.look(orphaned=True) if not message else 0
         busy_us = self._panel.busy_us(message.get("machine_busy_us"))
-        self._look_at_clocks()
+        note_clock_changes(self._clocks, self._journal)
         self._hear_the_job()
         self._panel.last_look(_LAST_LOOK_S)
         now = time.monotonic_ns()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from collectors.base import (
     Condition,
@@ -42,15 +42,28 @@ class _GpuUse:
         self.all_us = 0
 
 
+class Audience(Protocol):
+    """Whoever wants to hear of readings and process shares as they are recorded."""
+
+    def reading(self, device: Device, handle: int, reading: Reading) -> None:
+        """One reading, as it was written; `handle` is the journal's, of its stream."""
+        ...
+
+    def utilization(self, device: Device, handle: int, seen: ProcessUtilization) -> None:
+        """Which processes kept a GPU busy since the last look."""
+        ...
+
+
 class Recorder:
     """Keeps the streams of one run and writes every observation once.
 
     A gap that lasts over several looks becomes one event: it is written when it begins, and its
-    end when the device answers again or the run ends.
+    end when the device answers again or the run ends. `audience` hears of what is written.
     """
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, audience: Audience | None = None) -> None:
         self._journal = journal
+        self._audience = audience
         self._streams: dict[str, int] = {}
         self._open_gaps: dict[str, Gap] = {}
         self._gpu_use: dict[str, _GpuUse] = {}
@@ -172,6 +185,8 @@ class Recorder:
             reading = _shifted(reading, self._shift[key])
         self._close_gap(key, reading.t_mono_ns)
         self._journal.sample(self._streams[key], reading)
+        if self._audience is not None:
+            self._audience.reading(self.devices[key], self._streams[key], reading)
 
     def _gap(self, gap: Gap) -> None:
         before = self._open_gaps.get(gap.device)
@@ -217,6 +232,9 @@ class Recorder:
                 if self.processes is not None and busy_us:
                     self.processes.gpu(seen.device, pid, busy_us)
         self._journal.gpu_usage(self._streams[seen.device], seen.t_mono_ns, use.job_us, use.all_us)
+        if self._audience is not None:
+            handle = self._streams[seen.device]
+            self._audience.utilization(self.devices[seen.device], handle, seen)
 
     def _phase_began(self, message: PhaseBegan) -> None:
         self._settle_steps(message.pid)

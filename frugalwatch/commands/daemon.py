@@ -1,0 +1,78 @@
+"""`frugalwatch daemon run|status|install`: measure the machine all the time, and serve others."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+
+import click
+
+from frugalwatch.config.load import Loaded, load
+
+STATUS_SCHEMA = "frugalwatch.daemon-status/1"
+
+
+@click.group(name="daemon")
+def command() -> None:
+    """Measure this machine all the time, for every run and every user.
+
+    \b
+    frugalwatch daemon run         in the foreground, for a service manager
+    frugalwatch daemon status      whether one runs, and what it sees
+    frugalwatch daemon install     the units for systemd, and how to set them up
+    """
+
+
+@command.command()
+@click.option("--ledger", metavar="FILE", help="Write to this database.")
+@click.option("--interval", type=float, metavar="SECONDS", help="Between two looks. Default 1.")
+def run(ledger: str | None, interval: float | None) -> None:
+    """Sample this machine in the foreground until SIGTERM or Ctrl-C.
+
+    \b
+    frugalwatch daemon run
+    frugalwatch daemon run --ledger /srv/energy.db
+
+    It says nothing unless something is wrong, never forks into the background and can be killed
+    at any moment: what was written stays, and the next start goes on from the counters. So any
+    supervisor will do: systemd (see `frugalwatch daemon install`), runit, s6, supervisord, or in
+    a shell: until frugalwatch daemon run; do sleep 5; done. SIGHUP reads the configuration anew.
+    """
+    from frugalwatch.daemon.main import run_daemon, start_anew
+    from frugalwatch.daemon.places import daemon_places
+
+    loaded = _load({"daemon_ledger": ledger, "interval_s": interval})
+    for problem in loaded.problems:
+        click.echo(f"warning: configuration: {problem}", err=True)
+    places = daemon_places(loaded.settings, os.environ, os.getuid())
+    if run_daemon(places, loaded.settings, os.environ) == signal.SIGHUP:
+        start_anew()
+
+
+@command.command()
+@click.option("--json", "as_json", is_flag=True, help=f"Print JSON ({STATUS_SCHEMA}).")
+@click.option("--ledger", metavar="FILE", help="Of the daemon that writes to this database.")
+@click.pass_context
+def status(ctx: click.Context, as_json: bool, ledger: str | None) -> None:
+    """Say whether a daemon runs here, and what it sees. Exit status 1 if none does."""
+    from frugalwatch.daemon.status import as_text, find_status
+
+    loaded = _load({"daemon_ledger": ledger})
+    found = find_status(loaded.settings, os.environ, os.getuid())
+    if as_json:
+        click.echo(json.dumps({"schema": STATUS_SCHEMA, **found.as_json()}, indent=2))
+    else:
+        click.echo(as_text(found))
+    if not found.running:
+        ctx.exit(1)
+
+
+def _load(chosen: dict[str, object]) -> Loaded:
+    """The settings without any project's: a daemon belongs to the machine, not to a folder."""
+    paths = {"daemon_ledger", "daemon_socket"}
+    given = {
+        key: os.path.abspath(value) if key in paths and isinstance(value, str) else value
+        for key, value in chosen.items()
+    }
+    return load(given, cwd="/", environ=os.environ)

@@ -1,0 +1,120 @@
+"""The daemon as a process: what it writes, and what survives its end."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.frugalwatch.daemon.kit import DaemonKit
+from tests.frugalwatch.e2e.kit import until
+from tests.support.fake_sysfs import PowercapTree, Zone
+
+_ENERGY = "SELECT max(energy_uj) FROM sample"
+_RESTARTS = "SELECT cause FROM event WHERE kind = 'daemon_restarted' ORDER BY id"
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Iterator[PowercapTree]:
+    with PowercapTree(tmp_path, [Zone("package-0", start_j=1000.0)]) as tree:
+        yield tree
+
+
+@pytest.fixture
+def daemon(tmp_path: Path, tree: PowercapTree) -> Iterator[DaemonKit]:
+    kit = DaemonKit(tmp_path, tree)
+    yield kit
+    kit.close()
+
+
+def test_it_records_the_counters_and_says_nothing(daemon: DaemonKit, tree: PowercapTree) -> None:
+    daemon.start()
+    tree.set_j("package-0", 1007.0)
+    status, said = daemon.end()
+    assert (status, said) == (0, "")
+    assert daemon.rows(_ENERGY) == [(7_000_000,)]
+    assert daemon.rows("SELECT key FROM device WHERE domain = 'cpu'") == [("rapl:package-0",)]
+
+
+def test_a_killed_daemon_loses_no_energy_and_its_successor_notes_the_gap(
+    daemon: DaemonKit, tree: PowercapTree
+) -> None:
+    daemon.start()
+    tree.set_j("package-0", 1010.0)
+    daemon.end(signal.SIGKILL)
+    tree.set_j("package-0", 1025.0)
+    daemon.start()
+    daemon.end()
+    assert daemon.rows(_ENERGY) == [(25_000_000,)]
+    assert daemon.rows(_RESTARTS) == [("killed",)]
+    assert daemon.rows("SELECT count(*) FROM run") == [(1,)]
+    assert daemon.rows("PRAGMA integrity_check") == [("ok",)]
+
+
+def test_an_orderly_stop_is_not_taken_for_a_kill(daemon: DaemonKit) -> None:
+    daemon.start()
+    daemon.end()
+    daemon.start()
+    daemon.end()
+    assert daemon.rows(_RESTARTS) == [("stopped",)]
+
+
+def test_sighup_reads_the_configuration_anew_in_the_same_process(
+    daemon: DaemonKit, tree: PowercapTree
+) -> None:
+    process = daemon.start()
+    tree.set_j("package-0", 1004.0)
+    process.send_signal(signal.SIGHUP)
+    daemon.wait_for(_RESTARTS)
+    assert process.poll() is None
+    assert daemon.status()[1]["pid"] == process.pid
+    tree.set_j("package-0", 1009.0)
+    daemon.end()
+    assert daemon.rows(_ENERGY) == [(9_000_000,)]
+
+
+def test_one_instance_per_ledger(daemon: DaemonKit) -> None:
+    process = daemon.start()
+    second = daemon.program("daemon", "run")
+    assert second.returncode == 1
+    assert f"process {process.pid} holds" in second.said
+
+
+def test_a_counter_wrap_while_nobody_looked_adds_one_range(tmp_path: Path) -> None:
+    with PowercapTree(tmp_path, [Zone("package-0", start_j=65_436.0, range_j=65_536.0)]) as tree:
+        daemon = DaemonKit(tmp_path, tree)
+        try:
+            daemon.start()
+            daemon.end(signal.SIGKILL)
+            tree.set_j("package-0", 100.0)
+            daemon.start()
+            daemon.end()
+        finally:
+            daemon.close()
+        assert daemon.rows(_ENERGY) == [(200_000_000,)]
+
+
+def test_status_tells_a_running_daemon_from_none(daemon: DaemonKit) -> None:
+    assert daemon.status()[0] == 1
+    process = daemon.start()
+    code, document = daemon.status()
+    assert code == 0
+    assert (document["running"], document["pid"]) == (True, process.pid)
+    assert [d["device"] for d in document["devices"]] == ["rapl:package-0"]
+    daemon.end()
+    code, document = daemon.status()
+    assert (code, document["running"]) == (1, False)
+
+
+def test_a_ledger_that_is_taken_away_is_begun_again(daemon: DaemonKit, tree: PowercapTree) -> None:
+    daemon.start()
+    daemon.ledger.rename(daemon.ledger.with_suffix(".gone"))
+    with until(30, "a new ledger") as again:
+        while again():
+            if daemon.count("SELECT count(*) FROM stream"):
+                break
+    tree.set_j("package-0", 1003.0)
+    daemon.end()
+    assert daemon.rows(_ENERGY) == [(3_000_000,)]
