@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from advisor import store
-from advisor.document import Answer, Work, advice_document
+from advisor.document import Answer, Setting, Work, advice_document
 from advisor.inside import Inside
+from advisor.limits import Limits
 from advisor.quality import Computed, Metric, judge
 from advisor.ranking import FIGURES, Judgement, Question, Unit, judge_all
 from advisor.replay import Isolation, Replay, Replayer
@@ -22,12 +23,14 @@ from advisor.setting import (
     usable_cores,
     usable_cpus,
 )
+from advisor.standing import Standing
 from advisor.stopping import Stop
+from advisor.stored_trials import Earlier, read_trials
 from advisor.techniques import techniques
 from advisor.techniques.base import Applicability, Facts, Variant
 from advisor.techniques.threads import ONE_THREAD, VARIABLES
 from advisor.techniques.torch_facts import NO_TORCH
-from advisor.trials import AGAIN, BASE, Trial
+from advisor.trials import AGAIN, BASE, Trial, counted_or_modelled, energy_j
 from advisor.workload import Workload
 from frugalwatch.errors import FrugalWatchError
 
@@ -46,6 +49,8 @@ class Options:
     """How to search and what counts as the same answer.
 
     Without `hook` nothing is seen or changed inside the program. `stop` ends each replay early.
+    `asked` is what was asked for on the command line, for `--resume`; `earlier` is what the search
+    had done before it was cut short.
     """
 
     plan: Plan
@@ -54,16 +59,30 @@ class Options:
     tolerance: float | None = None
     hook: bool = True
     stop: Stop | None = None
+    limits: Limits = field(default_factory=Limits)
+    earlier: Earlier = field(default_factory=Earlier)
+    asked: Mapping[str, object] = field(default_factory=dict)
 
 
 def advise(
-    conn: sqlite3.Connection, workload: Workload, options: Options, tell: Callable[[str], None]
+    conn: sqlite3.Connection,
+    workload: Workload,
+    options: Options,
+    tell: Callable[[Standing], None],
+    resume: int | None = None,
 ) -> dict[str, object]:
     """Try what applies and return the document, which is stored as well.
 
+    `resume` is the number of an advice that was cut short: it goes on with the trials of that one.
     Raises CommandFailsError, CannotIsolateError, and KeyboardInterrupt if nothing is known yet.
     """
-    number = store.begin_advice(conn, workload, cpus=usable_cpus(), seed=options.plan.seed)
+    if resume is None:
+        number = store.begin_advice(
+            conn, workload, cpus=usable_cpus(), seed=options.plan.seed, plan=options.asked
+        )
+    else:
+        number, options = resume, replace(options, earlier=read_trials(conn, resume))
+        store.go_on(conn, resume, options.asked)
     document: dict[str, object] | None = None
     try:
         with private_folder() as folder:
@@ -74,22 +93,35 @@ def advise(
             def keep(trial: Trial) -> None:
                 store.add_trial(conn, number, trial)
 
+            def say(standing: Standing) -> None:
+                store.set_progress(conn, number, standing)
+                tell(standing)
+
+            power = model_power()
             search = Search(
                 replayer,
                 options.plan,
                 record=keep,
-                tell=tell,
+                tell=say,
                 metric=Metric(options.metric) if options.metric else lambda _: None,
+                known=options.earlier.measured,
+                joules=counted_or_modelled(power.idle_w, power.active_w) if power else energy_j,
             )
             document = _search(number, workload, options, search, replayer)
         return document
     finally:
         state = "failed" if document is None else str(document["state"])
+        if document is None and options.earlier.trials:
+            state = "interrupted"  # what it had found before is still there to go on with
         store.finish_advice(conn, number, state, document)
 
 
 def _search(
-    number: int, workload: Workload, options: Options, search: Search, replayer: Replayer
+    number: int,
+    workload: Workload,
+    options: Options,
+    search: Search,
+    replayer: Replayer,
 ) -> dict[str, object]:
     first = search.look()
     check_first(first, "replayed without any change")
@@ -214,7 +246,11 @@ def _reference(facts: Facts, finalists: list[Variant]) -> Variant | None:
 
 
 def _document(
-    number: int, workload: Workload, options: Options, search: Search, found: _Found
+    number: int,
+    workload: Workload,
+    options: Options,
+    search: Search,
+    found: _Found,
 ) -> dict[str, object]:
     question = Question(
         found.unit,
@@ -224,6 +260,7 @@ def _document(
         tolerance=options.tolerance,
         computed=_computed(search, found.inside),
         work=found.inside.units if found.inside is not None else 0,
+        limits=options.limits,
     )
     reference = found.reference.name if found.reference else None
     judgements = judge_all(search.trials, found.entrants, found.finalists, question, reference)
@@ -246,6 +283,12 @@ def _document(
         wall_s=search.spent_s(),
         work=_work(found.inside),
         stop_after=f"{options.stop.after}{options.stop.unit}" if options.stop else None,
+        setting=Setting(
+            budget=str(options.plan.budget),
+            cpus=usable_cpus(),
+            inside=found.inside,
+            earlier=options.earlier,
+        ),
     )
 
 
@@ -285,8 +328,8 @@ def _notes(search: Search, options: Options) -> list[str]:
         notes.append("interrupted: only the trials until then count")
     if search.out_of_time:
         notes.append(
-            f"the time budget of {options.plan.time_budget_s:g} s ended the confirmation early;"
-            " narrower intervals: --time-budget SECONDS"
+            f"the budget of {options.plan.budget} ended the confirmation early;"
+            " narrower intervals: a larger --budget"
         )
     if options.isolation.in_place:
         notes.append("replayed in place: files that it writes were written many times")

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import math
 import os
+import platform
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any  # what JSON gives back
 
+from advisor.footprint import file_bytes
+from advisor.inside import Inside
+from advisor.needs import Needs
+from advisor.points import pareto_points, timeline
 from advisor.quality import metric_of_baseline
 from advisor.ranking import (
     BAND,
@@ -23,10 +28,13 @@ from advisor.ranking import (
     resolution,
 )
 from advisor.statistics import Ratio
+from advisor.stored_trials import Earlier
 from advisor.techniques.base import Applicability, export_lines
-from advisor.trials import BASE, BASELINES, Trials
+from advisor.trials import BASE, BASELINES, Trial, Trials
 from advisor.verdicts import WORTH_IT
 from advisor.workload import Workload
+from frugalwatch import __version__
+from frugalwatch.machine import cpu_name, memory_bytes
 
 SCHEMA = "frugalwatch.advice/1"
 
@@ -50,6 +58,16 @@ class Work:
         return {"unit": self.unit, "count": self.count}
 
 
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What the search was given, for whoever wants to repeat it; `earlier`: before a --resume."""
+
+    budget: str = ""
+    cpus: int | None = None
+    inside: Inside | None = None
+    earlier: Earlier = field(default_factory=Earlier)
+
+
 def advice_document(
     *,
     number: int,
@@ -66,13 +84,18 @@ def advice_document(
     wall_s: float,
     work: Work | None = None,
     stop_after: str | None = None,
+    setting: Setting | None = None,
 ) -> dict[str, object]:
     """Everything that `advise` found."""
+    setting = setting or Setting()
     itself = against_itself(trials, question)
-    spent = _spent(trials, wall_s)
+    unused = setting.earlier.without(trials.all)
+    spent = _spent([*unused, *trials.all], wall_s + sum(t.taken_s or 0.0 for t in unused))
     recommended = [j for j in judgements if j.verdict in WORTH_IT]
     others = [j for j in judgements if j.verdict not in WORTH_IT]
     names = [b.name for b in BASELINES]
+    as_written = baseline(trials, names, BASE.name)
+    on_front = pareto_points(as_written, judgements, resolution(itself) or 0.0)
     return {
         "schema": SCHEMA,
         "advice": f"A{number}",
@@ -89,13 +112,13 @@ def advice_document(
         "isolation": isolation,
         "rounds": trials.rounds("confirmation"),
         "screening_rounds": trials.rounds("screening"),
-        "trials": len(trials.all),
+        "trials": len(trials.all) + len(unused),
         "against_itself": None if itself is None else itself.as_json(),
         "resolution": resolution(itself),
         "baselines": [
             _baseline(found)
             for found in (
-                baseline(trials, names, BASE.name),
+                as_written,
                 None if one_thread is None else baseline(trials, [one_thread], "one thread"),
             )
             if found is not None
@@ -104,13 +127,27 @@ def advice_document(
         "metric_pattern": metric_pattern,
         "tolerance": question.tolerance,
         "recommendations": [
-            _recommendation(place, j, question, spent) for place, j in enumerate(recommended, 1)
+            {**_recommendation(place, j, question, spent), "on_front": _is_on(on_front, j)}
+            for place, j in enumerate(recommended, 1)
         ],
-        "not_recommended": [_judgement(j) for j in others],
+        "not_recommended": [{**_judgement(j), "on_front": _is_on(on_front, j)} for j in others],
+        "pareto": on_front,
         "tried": _reasons(a for a in answers if a.applicability.yes),
         "not_tried": _reasons(a for a in answers if not a.applicability.yes),
         "spent": spent,
         "notes": list(notes),
+        "limits": question.limits.as_json(),
+        "seed": question.seed,
+        "budget": setting.budget,
+        "cpus": setting.cpus,
+        "machine": {"cpu": cpu_name(), "memory_bytes": memory_bytes()},
+        "versions": {
+            "frugalwatch": __version__,
+            "python": platform.python_version(),
+            "torch": setting.inside.torch if setting.inside else None,
+        },
+        "time_shares": dict(setting.inside.shares) if setting.inside else {},
+        "timeline": timeline(sorted([*unused, *trials.all], key=_began)),
     }
 
 
@@ -131,11 +168,19 @@ def _reasons(answers: Iterable[Answer]) -> list[dict[str, str]]:
     return [{"technique": a.technique, "reason": a.applicability.reason} for a in answers]
 
 
-def _spent(trials: Trials, wall_s: float) -> dict[str, float | None]:
-    joules = [t.replay.energy_j for t in trials.all]
+def _is_on(points: Sequence[Mapping[str, object]], judgement: Judgement) -> bool:
+    return any(p["name"] == judgement.variant.name and p["on_front"] for p in points)
+
+
+def _began(trial: Trial) -> int:
+    return trial.replay.started_utc_ns
+
+
+def _spent(trials: Sequence[Trial], wall_s: float) -> dict[str, float | None]:
+    joules = [t.replay.energy_j for t in trials]
     known = [j for j in joules if j is not None]
     return {
-        "cpu_s": sum(t.replay.cpu_s or 0.0 for t in trials.all),
+        "cpu_s": sum(t.replay.cpu_s or 0.0 for t in trials),
         "wall_s": wall_s,
         "energy_j": sum(known) if known and len(known) == len(joules) else None,
     }
@@ -149,6 +194,14 @@ def _baseline(found: Baseline) -> dict[str, object]:
         "energy_j": found.energy_j,
         "unit_cpu_s": found.unit_cpu_s,
         "unit_energy_j": found.unit_energy_j,
+        **_needs(found.needs),
+    }
+
+
+def _needs(needs: Needs) -> dict[str, object]:
+    return {
+        "latency": None if needs.latency is None else needs.latency.as_json(),
+        "peak_memory_bytes": needs.peak_memory_bytes,
     }
 
 
@@ -167,6 +220,9 @@ def _judgement(judgement: Judgement) -> dict[str, object]:
             for k, m in zip(BAND, judgement.modelled, strict=False)
         ],
         "versus_one_thread": _ratio(judgement.versus_one_thread),
+        **_needs(judgement.needs),
+        "artefact": variant.artefact,
+        "file_bytes": None if variant.artefact is None else file_bytes(variant.artefact),
         "quality": {
             "finding": quality.finding,
             "reason": quality.reason,

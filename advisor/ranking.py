@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from advisor.limits import Limits
+from advisor.needs import Needs, needs_of
 from advisor.per_unit import by_unit
 from advisor.quality import Computed, Quality, judge
 from advisor.statistics import Ratio, centre, ratio
@@ -51,7 +53,7 @@ class Power:
 class Question:
     """How trials are to be judged. `tolerance` is absolute, of the metric.
 
-    `work` is how many units a replay did; 0 where none were counted.
+    `work` is how many units a replay did; 0 where none were counted. `limits` are the user's.
     """
 
     unit: Unit
@@ -61,6 +63,7 @@ class Question:
     tolerance: float | None = None
     computed: Computed = field(default_factory=Computed)
     work: int = 0
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,7 @@ class Judgement:
     start: float | None = None
     first_start: float | None = None
     pay_back_units: int | None = None
+    needs: Needs = field(default_factory=Needs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +107,7 @@ class Baseline:
     energy_j: float | None
     unit_cpu_s: float | None = None
     unit_energy_j: float | None = None
+    needs: Needs = field(default_factory=Needs)
 
 
 def against_itself(
@@ -147,6 +152,7 @@ def baseline(trials: Trials, names: Sequence[str], title: str) -> Baseline | Non
         middle(energy_j),
         middle(unit_cpu_s),
         middle(unit_energy_j),
+        needs_of(trials, names),
     )
 
 
@@ -194,6 +200,7 @@ def _judge(  # noqa: PLR0917 - one call, all of it needed
     unapplied = [r for r in trials.replays(variant.name) if r.state == "not applied"]
     if unapplied:
         return Judgement(variant, "not applied", unapplied[0].why, quality)
+    needs = needs_of(trials, [variant.name])
     failed = [r for r in trials.replays(variant.name) if r.state in ("failed", "timeout")]
     if failed:
         return Judgement(variant, "failed", _failure(failed[0].state, failed[0].exit_code), quality)
@@ -230,6 +237,10 @@ def _judge(  # noqa: PLR0917 - one call, all of it needed
         if saves_later(per_unit, of_units):
             verdict, reason = "saves per unit", "it saves in each unit, not yet in a whole run"
             decided_by = "unit"
+    if verdict in WORTH_IT:
+        beyond = question.limits.exceeded_by(needs.latency, needs.peak_memory_bytes)
+        if beyond:
+            verdict, reason = "beyond a limit", beyond
     base = baseline(trials, names, BASE.name)
     per_run = (
         None if base is None else (base.energy_j if question.unit == "energy_j" else base.cpu_s)
@@ -251,6 +262,7 @@ def _judge(  # noqa: PLR0917 - one call, all of it needed
             per_unit,
         ),
         variant=variant,
+        needs=needs,
         verdict=verdict,
         reason=reason,
         quality=quality,
@@ -276,7 +288,7 @@ def _unconfirmed(
     if not quality.acceptable:
         return Judgement(variant, "changes the answers", quality.reason, quality)
     if confirmed or not seen:
-        reason = "too few rounds in the time that there was; more: --time-budget SECONDS"
+        reason = "too few rounds in the time that there was; more: a larger --budget"
         return Judgement(variant, "not confirmed", reason, quality)
     return Judgement(
         variant, "no clear saving", "others, or nothing, did better in screening", quality

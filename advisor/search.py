@@ -11,15 +11,29 @@ import math
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from advisor.agreement import Agreement, compare
+from advisor.budget import Budget
 from advisor.outputs import Output
 from advisor.replay import Replay
+from advisor.standing import Standing, confirmation_trials, screening_trials
 from advisor.statistics import LEAST_ROUNDS, centre
 from advisor.techniques.base import Change, Claim, Variant
-from advisor.trials import AGAIN, BASE, BASELINES, Figure, Stage, Trial, Trials, decisive, of_a_unit
+from advisor.trials import (
+    AGAIN,
+    BASE,
+    BASELINES,
+    Figure,
+    Stage,
+    Trial,
+    Trials,
+    decisive,
+    energy_j,
+    key_of,
+    of_a_unit,
+)
 
 FINALISTS = 3
 SCREENING_ROUNDS = 3
@@ -31,6 +45,12 @@ _TOO_LONG = 5.0
 _TOO_LONG_AT_LEAST_S = 20.0
 # More for what is built at the start, such as compiled code; or half of the time if that is more.
 _BUILDING_S = 60.0
+_BUILDING_AT_MOST_S = 900.0
+_STAGES: dict[Stage, str] = {
+    "probe": "look",
+    "screening": "screening round",
+    "confirmation": "confirming round",
+}
 # Of the time: what screening may use of it at most.
 _SCREENING_SHARE = 0.4
 
@@ -50,15 +70,20 @@ class Replays(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much may be tried. `rounds` None: as many up to 8 as the time allows."""
+    """How much may be tried. `rounds` None: as many up to 8 as the budget allows."""
 
-    time_budget_s: float
+    budget: Budget = field(default_factory=Budget)
     rounds: int | None = None
     seed: int = 0
 
 
 class Search:
-    """Runs trials and keeps them. `record` gets each as it ends; `tell` gets progress in words."""
+    """Runs trials and keeps them. `record` gets each as it ends; `tell` hears before each begins.
+
+    `joules` is what a replay counts as in a budget of energy: by counters, or else by a model.
+    `known` are measured trials of a search with the same plan that was cut short: they are taken
+    as they are, round by round, instead of being run again. Looks are run again.
+    """
 
     def __init__(
         self,
@@ -66,9 +91,11 @@ class Search:
         plan: Plan,
         *,
         record: Callable[[Trial], None],
-        tell: Callable[[str], None],
+        tell: Callable[[Standing], None],
         metric: Callable[[Replay], float | None] = lambda _: None,
         clock_s: Callable[[], float] = time.monotonic,
+        known: Sequence[Trial] = (),
+        joules: Callable[[Replay], float | None] = energy_j,
     ) -> None:
         self.trials = Trials()
         self.interrupted = False
@@ -80,6 +107,10 @@ class Search:
         self._metric = metric
         self._clock_s = clock_s
         self._started_s = clock_s()
+        self._joules = joules
+        self._known = {trial.key: trial for trial in known}
+        self._known_s = 0.0  # what the known trials that were taken have cost when they ran
+        self._expected: int | None = None  # trials in all, as far as can be told
         self._order = random.Random(plan.seed)
         self._limit_s: float | None = None
         self._seconds: dict[str, float] = {}  # whole cost of the last replay of each variant
@@ -108,6 +139,7 @@ class Search:
         if not inside:
             return list(variants)
         first = () if self.own_agreement else (AGAIN,)
+        self._expect(len(first) + len(inside), screening=len(variants))
         for variant in (*first, *inside):
             if self.interrupted:
                 break
@@ -133,6 +165,7 @@ class Search:
             # Where there is nothing to halve, the time is better spent on confirming.
             wanted = SCREENING_ROUNDS if len(left) > FINALISTS else SCREENING_ROUNDS - 1
             rounds = self._affordable(left, wanted, _SCREENING_SHARE)
+            self._expect(screening=len(left))
             for number in range(begun, begun + rounds):
                 self._round("screening", number, left)
                 left = [v for v in left if self._works(v)]
@@ -179,6 +212,7 @@ class Search:
         finalists = [*kept, *extra]
         if not finalists:  # the program against itself alone tells nothing
             return
+        self._expect(wanted * (len(finalists) + len(BASELINES)))
         for number in range(wanted):
             left = [v for v in finalists if self._works(v)]
             # The least that an interval needs is measured even where that takes longer.
@@ -196,18 +230,66 @@ class Search:
         return not all(self._works(b) for b in BASELINES)
 
     def left_s(self) -> float:
-        """Seconds of the time budget that are left; below zero it is overdrawn."""
-        return self._plan.time_budget_s - self.spent_s()
+        """Seconds of the budget that are left; below zero it is overdrawn."""
+        return self._budget_s() - self.spent_s()
 
     def spent_s(self) -> float:
-        """Wall seconds since the search began."""
-        return self._clock_s() - self._started_s
+        """Wall seconds since the search began, with those of known trials when they ran."""
+        return self._clock_s() - self._started_s + self._known_s
+
+    def say(self, doing: str) -> None:
+        """Tell how far it is, and what is being done."""
+        self._tell(self.standing(doing))
+
+    def standing(self, doing: str) -> Standing:
+        """How far it is, before the next trial."""
+        made = self.trials.all
+        joules = [t.replay.energy_j for t in made]
+        counted = [j for j in joules if j is not None]
+        of, left_s = self._expected, None
+        if of is not None and made:
+            each_s = self.spent_s() / len(made)
+            left_s = max(0.0, min(self.left_s(), (of - len(made)) * each_s))
+            of = len(made) + max(1, min(of - len(made), round(left_s / each_s)))
+        return Standing(
+            trial=len(made) + 1,
+            of=of,
+            left_s=left_s,
+            spent_s=self.spent_s(),
+            spent_cpu_s=sum(t.replay.cpu_s or 0.0 for t in made),
+            spent_energy_j=sum(counted) if counted and len(counted) == len(joules) else None,
+            doing=doing,
+        )
 
     # -- how ----------------------------------------------------------------------------------
+
+    def _budget_s(self) -> float:
+        """The budget in seconds; one in joules by what the replays have drawn so far."""
+        budget = self._plan.budget
+        if budget.energy_j is None:
+            return budget.in_seconds(None)
+        joules = [self._joules(t.replay) for t in self.trials.all]
+        known = [j for j in joules if j is not None]
+        spent_s = self.spent_s()
+        return budget.in_seconds(sum(known) / spent_s if known and spent_s > 0 else None)
+
+    def _expect(self, now: int = 0, *, screening: int | None = None) -> None:
+        """So many trials from here on, and those of the stages that follow."""
+        wanted = self._plan.rounds or DEFAULT_ROUNDS
+        ahead = now
+        if screening is not None:
+            ahead += screening_trials(screening, FINALISTS, SCREENING_ROUNDS)
+            ahead += confirmation_trials(min(FINALISTS, screening), wanted)
+        self._expected = len(self.trials.all) + ahead
 
     def _round(self, stage: Stage, number: int, variants: Sequence[Variant]) -> None:
         entrants = [*BASELINES, *variants]
         self._order.shuffle(entrants)
+        keys = [key_of(stage, number, v.name, v.change) for v in entrants]
+        if not all(key in self._known for key in keys):
+            # A round that was cut is run anew: what is compared in it has to lie close together.
+            for key in keys:
+                self._known.pop(key, None)
         for variant in entrants:
             if self.interrupted or self.unreliable:
                 return
@@ -223,12 +305,15 @@ class Search:
         watch: bool = False,
         look: bool = False,
     ) -> Replay:
+        known = self._known.get(key_of(stage, number, variant.name, variant.change))
+        if known is not None:
+            return self._take(known)
         began_s = self._clock_s()
-        self._tell(f"{stage} round {number + 1}: {variant.name}")
+        self.say(f"{_STAGES[stage]} {number + 1}, {variant.name}")
         try:
             limit_s = self._limit_s
             if limit_s is not None and variant.pays_later:
-                limit_s += max(_BUILDING_S, self._plan.time_budget_s / 2)
+                limit_s += max(_BUILDING_S, min(self._budget_s() / 2, _BUILDING_AT_MOST_S))
             replay = self._replays.replay(variant.change, limit_s=limit_s, watch=watch, look=look)
         except KeyboardInterrupt:
             self.interrupted = True
@@ -237,18 +322,27 @@ class Search:
             return self.trials.all[-1].replay
         self._seconds[variant.name] = self._clock_s() - began_s
         metric = self._metric(replay) if replay.ok else None
-        trial = Trial(stage, number, variant.name, variant.change, replay, metric)
+        taken_s = self._seconds[variant.name]
+        trial = Trial(stage, number, variant.name, variant.change, replay, metric, taken_s)
         self.trials.all.append(trial)
         self._record(trial)
         return replay
+
+    def _take(self, known: Trial) -> Replay:
+        """A trial that was made before the search was cut short."""
+        taken_s = known.taken_s or known.replay.wall_s or 0.0
+        self._known_s += taken_s
+        self._seconds[known.variant] = taken_s
+        self.trials.all.append(known)
+        return known.replay
 
     def _works(self, variant: Variant) -> bool:
         # A replay that ran but could not be measured is a gap, and no fault of the variant.
         return all(r.state in ("ok", "unmeasured") for r in self.trials.replays(variant.name))
 
     def _affordable(self, variants: Sequence[Variant], wanted: int, share: float) -> int:
-        available_s = share * self._plan.time_budget_s - self.spent_s()
-        return max(1, min(wanted, int(available_s / self._round_s(variants))))
+        available_s = share * self._budget_s() - self.spent_s()
+        return max(1, int(min(wanted, available_s / self._round_s(variants))))
 
     def _round_s(self, variants: Sequence[Variant]) -> float:
         base_s = self._seconds.get(BASE.name, 0.0)

@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from advisor.document import decisive_ratio
+from advisor.standing import Standing
+from advisor.stored_trials import details_of
 from advisor.trials import Trial
 from advisor.workload import Workload
 from frugalwatch.ledger.connection import open_ledger, writing
 from frugalwatch.ledger.paths import ledger_path, locate
 from frugalwatch.ledger.statements import MACHINE
-from frugalwatch.machine import machine_key
+from frugalwatch.machine import boot_key, machine_key
 from frugalwatch.sampler.run_start import command_hash
 from frugalwatch.supervisor.run_key import new_run_key
 
@@ -24,22 +26,22 @@ if TYPE_CHECKING:
 
 _BEGIN = """
 INSERT INTO advice (advice_key, machine_id, state, command, command_hash, cwd, stdin_path, run_id,
-                    cpus, seed, started_utc_ns)
-SELECT ?, id, 'running', ?, ?, ?, ?, (SELECT id FROM run WHERE id = ?), ?, ?, ?
+                    cpus, seed, plan, started_utc_ns)
+SELECT ?, id, 'running', ?, ?, ?, ?, (SELECT id FROM run WHERE id = ?), ?, ?, ?, ?
 FROM machine WHERE machine_key = ?
 """
 
 _TRIAL = """
 INSERT INTO trial (advice_id, verification_id, stage, round, variant, change, state, exit_code,
-                   started_utc_ns, wall_ns, cpu_us, energy_uj, output_sha256, metric)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                   started_utc_ns, wall_ns, cpu_us, energy_uj, output_sha256, metric, details)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
 _FINISH = """
 UPDATE advice SET state = :state, unit = :unit, ended_utc_ns = :ended_utc_ns, change = :change,
     ratio = :ratio, ratio_low = :ratio_low, ratio_high = :ratio_high, resolution = :resolution,
     rounds = :rounds, spent_cpu_us = :spent_cpu_us, spent_wall_ns = :spent_wall_ns,
-    spent_energy_uj = :spent_energy_uj, result = :result
+    spent_energy_uj = :spent_energy_uj, result = coalesce(:result, result), progress = NULL
 WHERE id = :id
 """
 
@@ -49,8 +51,15 @@ def open_store(settings: Settings, environ: Mapping[str, str]) -> sqlite3.Connec
     return open_ledger(locate(ledger_path(settings, environ), environ).ledger, create=True)
 
 
-def begin_advice(conn: sqlite3.Connection, workload: Workload, *, cpus: int, seed: int) -> int:
-    """A row for an advice that is being made; its number."""
+def begin_advice(
+    conn: sqlite3.Connection,
+    workload: Workload,
+    *,
+    cpus: int,
+    seed: int,
+    plan: Mapping[str, object] | None = None,
+) -> int:
+    """A row for an advice that is being made; its number. `plan` is what was asked for."""
     command = list(workload.masked)
     with writing(conn):
         _this_machine(conn)
@@ -63,6 +72,7 @@ def begin_advice(conn: sqlite3.Connection, workload: Workload, *, cpus: int, see
             workload.run_id,
             cpus,
             seed,
+            json.dumps(dict(plan or {})),
             time.time_ns(),
             machine_key(),
         )
@@ -93,7 +103,24 @@ def add_trial(
                 _scaled(replay.energy_j, 1e6),
                 replay.output_sha256,
                 trial.metric,
+                details_of(trial),
             ),
+        )
+
+
+def set_progress(conn: sqlite3.Connection, advice: int, standing: Standing) -> None:
+    """Say how far an advice is that is being made, and by which process."""
+    told = {**standing.as_json(), **_this_process(), "told_utc_s": time.time()}
+    with writing(conn):
+        conn.execute("UPDATE advice SET progress = ? WHERE id = ?", (json.dumps(told), advice))
+
+
+def go_on(conn: sqlite3.Connection, advice: int, plan: Mapping[str, object]) -> None:
+    """Open an advice again that was cut short; what it has found so far stays until the end."""
+    with writing(conn):
+        conn.execute(
+            "UPDATE advice SET state = 'running', plan = ? WHERE id = ?",
+            (json.dumps(dict(plan)), advice),
         )
 
 
@@ -163,6 +190,13 @@ def finish_verification(
                 verification,
             ),
         )
+
+
+def _this_process() -> dict[str, object]:
+    """What tells this process from all others, for whoever wants to know whether it still runs."""
+    with open("/proc/self/stat", "rb") as file:
+        fields = file.read().rpartition(b")")[2].split()
+    return {"pid": os.getpid(), "starttime": int(fields[19]), "boot": boot_key()}
 
 
 def _this_machine(conn: sqlite3.Connection) -> None:

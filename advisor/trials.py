@@ -11,6 +11,7 @@ from advisor.replay import Replay
 from advisor.techniques.base import AS_WRITTEN, Change, Variant
 
 Stage: TypeAlias = Literal["probe", "screening", "confirmation"]
+Key: TypeAlias = tuple[object, ...]
 Figure: TypeAlias = Callable[[Replay], float | None]
 
 # The program against itself: two names for one thing, so that their ratio shows the noise.
@@ -21,7 +22,7 @@ BASELINES = (BASE, AGAIN)
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One replay of one variant in one round."""
+    """One replay of one variant in one round. `taken_s` is all that it took, our part included."""
 
     stage: Stage
     round: int
@@ -29,6 +30,17 @@ class Trial:
     change: Change
     replay: Replay
     metric: float | None = None
+    taken_s: float | None = None
+
+    @property
+    def key(self) -> Key:
+        """Which trial of a search it is: the same one has the same key when it is made again."""
+        return key_of(self.stage, self.round, self.variant, self.change)
+
+
+def key_of(stage: Stage, number: int, variant: str, change: Change) -> Key:
+    """By the names of switches and not by their values, which may be places of what was built."""
+    return (stage, number, variant, *sorted(change.set.items()), *sorted(change.switches))
 
 
 @dataclass(slots=True)
@@ -111,5 +123,15 @@ def modelled_j(idle_w: float, active_w: float) -> Figure:
         if replay.cpu_s is None or replay.wall_s is None:
             return None
         return idle_w * replay.wall_s + active_w * replay.cpu_s
+
+    return figure
+
+
+def counted_or_modelled(idle_w: float, active_w: float) -> Figure:
+    """Joules by counters, else by the model: enough to keep a budget, not to compare by."""
+    modelled = modelled_j(idle_w, active_w)
+
+    def figure(replay: Replay) -> float | None:
+        return modelled(replay) if replay.energy_j is None else replay.energy_j
 
     return figure

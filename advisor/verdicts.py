@@ -14,6 +14,7 @@ Verdict: TypeAlias = Literal[
     "no clear saving",
     "costs more",
     "changes the answers",
+    "beyond a limit",
     "failed",
     "not applied",
     "not confirmed",
@@ -33,7 +34,7 @@ def verdict_on(
     """What a confirmed ratio comes to, with the reason; `itself` is the resolution."""
     if itself is None or itself > TOO_NOISY:
         few = "too few rounds for a host as noisy as this" if main.rounds < _FEW else "noisy host"
-        reason = f"{few}: the program differs as much from itself; more: --time-budget SECONDS"
+        reason = f"{few}: the program differs as much from itself; more: a larger --budget"
         return "not confirmed", reason
     if main.low > 1:
         return "costs more", "it uses more, not less"

@@ -22,6 +22,7 @@ from advisor.ranking import (
 from advisor.replay import Replayer
 from advisor.search import Search
 from advisor.setting import isolation_in_words, noisy_neighbours, private_folder
+from advisor.standing import Standing
 from advisor.statistics import Ratio, ratio
 from advisor.techniques.base import Change, Variant
 from advisor.trials import BASELINES, Figure, Trial, Trials, wall_s
@@ -61,7 +62,7 @@ def verify(
     workload: Workload,
     options: Options,
     *,
-    tell: Callable[[str], None],
+    tell: Callable[[Standing], None],
 ) -> dict[str, object]:
     """Measure again and return the document, which is stored as well.
 

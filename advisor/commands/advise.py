@@ -5,49 +5,101 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
-from advisor.commands.common import Replaying, checked_metric, refuse_late_options, replay_options
+from advisor.commands.common import (
+    Replaying,
+    asked_of,
+    checked_metric,
+    replay_options,
+)
+from advisor.commands.workload_options import AdviseCommand, Fed, typed_workload, workload_options
 
 if TYPE_CHECKING:
-    from advisor.workload import Workload
-    from frugalwatch.config.settings import Settings
+    from advisor.limits import Limits
 
 _INTERRUPTED = 130
 
 
 @click.command(
-    context_settings={"allow_interspersed_args": False, "help_option_names": ["-h", "--help"]}
+    cls=AdviseCommand,
+    context_settings={"allow_interspersed_args": False, "help_option_names": ["-h", "--help"]},
 )
-@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @replay_options
-def command(command: tuple[str, ...], replaying: Replaying) -> int:
+@workload_options
+@click.option(
+    "--max-latency-ms", type=click.FloatRange(0, min_open=True), help="Of a request, at its p95."
+)
+@click.option(
+    "--max-memory-mib", type=click.FloatRange(0, min_open=True), help="Of all its processes."
+)
+@click.option("--resume", metavar="ADVICE", help="Go on with one that was cut short.")
+def command(
+    command: tuple[str, ...],
+    replaying: Replaying,
+    fed: Fed,
+    max_latency_ms: float | None,
+    max_memory_mib: float | None,
+    resume: str | None,
+) -> int:
     """Find out which change would save most, by measuring it on your own command.
 
     \b
     frugalwatch advise -- python infer.py       a command
     frugalwatch advise 40                       a recorded run
+    frugalwatch advise model.onnx               a model file (--inputs data.npz)
+    frugalwatch advise C3                       a capture
+    frugalwatch advise workload.py              a file with load_model() and inputs()
     frugalwatch advise --metric 'accuracy: (\\S+)' -- python eval.py
+    frugalwatch advise --resume A7              one that was cut short
 
     The command is run many times, as it is and with changes to its environment, on throw-away
     layers over your files and without network. Nothing that it writes stays.
     """
     from advisor.advise import advise
+    from advisor.commands.resuming import cut_short
     from advisor.report import report
     from advisor.setting import Progress
     from advisor.store import open_store
+    from advisor.workloads.source import from_json
     from frugalwatch.report.style import choose_style
 
-    metric = checked_metric(replaying.metric, replaying.tolerance)
+    if not command and resume is None:
+        raise click.UsageError("what is to be advised on? frugalwatch advise -- COMMAND")
     settings = replaying.loaded().settings
-    workload = _workload(command, replaying.stdin_file, settings)
     progress = Progress(quiet=replaying.quiet)
     conn = open_store(settings, os.environ)
     try:
-        options = replaying.options(metric, replaying.tolerance)
-        document = advise(conn, workload, options, progress)
+        number: int | None = None
+        asked: dict[str, object] = {
+            "max_latency_ms": max_latency_ms,
+            "max_memory_mib": max_memory_mib,
+        }
+        own_metric = None
+        if resume is None:
+            progress("looking at the workload")
+            workload, own_metric = typed_workload(
+                command, fed, replaying.isolation, replaying.stdin_file, settings
+            )
+        else:
+            found = cut_short(conn, resume, command, replaying)
+            workload, replaying, number = found.workload, found.replaying, found.number
+            workload = replace(workload, source=from_json(found.plan.get("workload")))
+            asked = {**found.plan, **{k: v for k, v in asked.items() if v is not None}}
+        if workload.source is not None:
+            asked["workload"] = workload.source.as_json()
+        metric = checked_metric(replaying.metric or own_metric, replaying.tolerance)
+        options = replace(
+            replaying.options(metric, replaying.tolerance),
+            limits=_limits(asked),
+            asked={**asked, **asked_of(replaying)},
+        )
+        document = advise(conn, workload, options, progress, number)
     finally:
         progress.clear()
         conn.close()
@@ -59,30 +111,11 @@ def command(command: tuple[str, ...], replaying: Replaying) -> int:
     return _INTERRUPTED if document["state"] == "interrupted" else 0
 
 
-def _workload(command: tuple[str, ...], stdin_file: str | None, settings: Settings) -> Workload:
-    """A command after `--`, or a recorded run that is named without it."""
-    from advisor.workload import from_command, from_run, refuse_unrepeatable_stdin
+def _limits(asked: Mapping[str, object]) -> Limits:
+    from advisor.limits import Limits
 
-    if stdin_file is None:
-        refuse_unrepeatable_stdin()
-    if _is_run_name(command[0]):
-        refuse_late_options(command[1:], "the run")
-    if len(command) > 1 or not _is_run_name(command[0]):
-        return from_command(command, dict(os.environ), stdin_file)
-    from frugalwatch.ledger.current import open_database
-    from frugalwatch.ledger.queries import find_run
-
-    with open_database(settings, os.environ) as database:
-        run = find_run(database, command[0])
-        cwd = next(iter(database.query("SELECT cwd FROM run WHERE id = ?", [run.number])))["cwd"]
-    return from_run(run, str(cwd), dict(os.environ), stdin_file)
-
-
-def _is_run_name(word: str) -> bool:
-    import re
-    import shutil
-
-    if word == "last":  # /usr/bin/last exists too, and nobody wants advice on it
-        return True
-    looks = re.fullmatch(r"\d+|\d{8}-\d*-?[0-9a-f]*", word)
-    return looks is not None and shutil.which(word) is None
+    latency_ms, memory_mib = asked.get("max_latency_ms"), asked.get("max_memory_mib")
+    return Limits(
+        latency_ms / 1000 if isinstance(latency_ms, (int, float)) else None,
+        round(memory_mib * 2**20) if isinstance(memory_mib, (int, float)) else None,
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
@@ -13,6 +13,7 @@ from frugalwatch.errors import UsageError
 
 if TYPE_CHECKING:
     from advisor.advise import Options
+    from advisor.replay import Isolation
     from frugalwatch.config.load import Loaded
 
 _Answer = TypeVar("_Answer")
@@ -22,7 +23,7 @@ class Replaying(NamedTuple):
     """What both commands were told about the replays, under click's names for the options."""
 
     rounds: int | None
-    time_budget_s: float
+    budget: str | None
     stdin_file: str | None
     metric: str | None
     tolerance: float | None
@@ -40,15 +41,22 @@ class Replaying(NamedTuple):
 
         return load({"ledger": self.ledger}, cwd=os.getcwd(), environ=os.environ)
 
+    @property
+    def isolation(self) -> Isolation:
+        """What replays may reach."""
+        from advisor.replay import Isolation
+
+        return Isolation(self.in_place, self.network)
+
     def options(
         self, metric: str | None, tolerance: float | None, stop_after: str | None = None
     ) -> Options:
-        """How to replay, with what must stay the same. Raises UsageError for no number of steps.
+        """How to replay, with what must stay the same. Raises UsageError for what is no budget.
 
         `stop_after` is what an earlier search was told, where this one is told nothing.
         """
         from advisor.advise import Options
-        from advisor.replay import Isolation
+        from advisor.budget import Budget, parse_budget
         from advisor.search import Plan
         from advisor.stopping import parse_stop
 
@@ -57,19 +65,19 @@ class Replaying(NamedTuple):
         hook = bool(self.loaded().settings.hook)
         if stop is not None and not hook:
             raise UsageError("--stop-after needs the hook, which is switched off")
-        plan = Plan(self.time_budget_s, self.rounds, self.seed)
-        isolation = Isolation(self.in_place, self.network)
-        return Options(plan, isolation, metric, tolerance, hook, stop)
+        budget = Budget() if self.budget is None else parse_budget(self.budget)
+        plan = Plan(budget, self.rounds, self.seed)
+        return Options(plan, self.isolation, metric, tolerance, hook, stop)
 
 
 _OPTIONS = (
     click.option("--rounds", type=click.IntRange(3, 200), help="Rounds to confirm (up to 8)."),
     click.option(
+        "--budget",
         "--time-budget",
-        "time_budget_s",
-        type=click.FloatRange(1),
-        default=120.0,
-        help="Seconds that all replays may take (120).",
+        "budget",
+        metavar="10min|5Wh",
+        help="What all replays may take (2min): time, energy, or 10min,5Wh.",
     ),
     click.option("--stdin", "stdin_file", metavar="FILE", help="What every replay reads."),
     click.option("--metric", metavar="REGEX", help="The number in its output that must stay."),
@@ -92,6 +100,23 @@ _OPTIONS = (
     click.option("-q", "--quiet", is_flag=True, help="No progress."),
     click.option("--ledger", metavar="FILE", help="Use this database."),
 )
+
+
+# Said anew with --resume, since they are not about the search.
+_OUTPUT = frozenset({"as_json", "quiet", "ledger"})
+
+
+def asked_of(replaying: Replaying) -> dict[str, object]:
+    """What was asked for that a search which goes on must be told again."""
+    return {k: v for k, v in replaying._asdict().items() if k not in _OUTPUT}
+
+
+def asked_again(replaying: Replaying, stored: Mapping[str, object]) -> Replaying:
+    """The options of a search that was cut short, with this time's output; a new budget counts."""
+    kept = {k: v for k, v in stored.items() if k in Replaying._fields}
+    new = {k: v for k in ("budget", "rounds") if (v := getattr(replaying, k)) is not None}
+    output = {k: getattr(replaying, k) for k in _OUTPUT}
+    return replaying._replace(**{**kept, **new, **output})
 
 
 def replay_options(command: Callable[..., _Answer]) -> Callable[..., _Answer]:

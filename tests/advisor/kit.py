@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+from advisor.budget import Budget
 from advisor.replay import Replay, State
 from advisor.search import Plan, Search
 from advisor.techniques.base import AS_WRITTEN, Change, Claim, Variant
@@ -63,7 +64,7 @@ def search(
     """A search over a scripted workload, whose clock is the workload's own."""
     return Search(
         replays,
-        plan or Plan(time_budget_s=1000, seed=3),
+        plan or Plan(Budget(1000), seed=3),
         record=record,
         tell=lambda _: None,
         clock_s=replays.clock_s,

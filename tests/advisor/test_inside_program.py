@@ -18,6 +18,7 @@ import pytest
 
 from advisor import store
 from advisor.advise import Options, advise
+from advisor.budget import Budget
 from advisor.replay import Isolation, Replayer
 from advisor.search import Plan
 from advisor.stopping import Stop
@@ -88,7 +89,7 @@ def test_what_a_program_does_is_seen_and_its_switches_are_measured(
     monkeypatch.setattr("advisor.advise.techniques", lambda *, hook: only if hook else ())
     work = workload(tmp_path, "infer.py", FORGETFUL)
     with closing(open_ledger(str(tmp_path / "l.db"), create=True)) as conn:
-        options = Options(Plan(1, rounds=3), Isolation())
+        options = Options(Plan(Budget(1), rounds=3), Isolation())
         document: dict[str, Any] = advise(conn, work, options, lambda _: None)
     rows = {r["name"]: r for r in document["recommendations"] + document["not_recommended"]}
 

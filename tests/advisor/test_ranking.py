@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from advisor.budget import Budget
 from advisor.marginal import Marginal
 from advisor.quality import Quality
 from advisor.ranking import (
@@ -53,7 +54,7 @@ def _judged(
     question: Question | None = None,
     one_thread: str | None = None,
 ) -> tuple[Search, dict[str, Judgement]]:
-    hunt = search(replays, Plan(1000, rounds=8, seed=2))
+    hunt = search(replays, Plan(Budget(1000), rounds=8, seed=2))
     hunt.look()
     hunt.confirm(variants)
     found = judge_all(hunt.trials, variants, variants, question or Question("cpu_s", 1), one_thread)
@@ -205,7 +206,7 @@ def test_what_costs_at_the_start_and_saves_in_each_unit_pays_back_later() -> Non
 
 def test_screening_sees_a_saving_per_unit_that_the_start_hides() -> None:
     hidden = Variant("inside", "inside", Change({"inside": "1"}, switches={"inference_mode": True}))
-    hunt = search(Working({"inside": 0.5}, start=1.0, building=0.0), Plan(1000))
+    hunt = search(Working({"inside": 0.5}, start=1.0, building=0.0), Plan(Budget(1000)))
     hunt.look()
     hunt.screen([hidden, variant("outside")], cpu_s)
     assert hunt.screened(hidden, cpu_s) < 0.6
@@ -261,7 +262,7 @@ def test_a_switch_that_did_not_act_is_no_trial_of_it() -> None:
             return super().replay(change, **options)
 
     compiled = Variant("compile", "compile", Change(switches={"compile": True}))
-    hunt = search(OnlyChanged({}), Plan(1000))
+    hunt = search(OnlyChanged({}), Plan(Budget(1000)))
     hunt.look()
     assert hunt.try_out([compiled, variant("other")]) == [variant("other")]
     (found,) = judge_all(hunt.trials, [compiled], [], Question("cpu_s", 1), None)

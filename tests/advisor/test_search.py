@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from advisor.budget import Budget
 from advisor.search import FINALISTS, Plan, by_promise, combinations
 from advisor.trials import AGAIN, BASE, Trial, cpu_s
 from tests.advisor.kit import ScriptedReplays, search, variant
@@ -32,7 +33,7 @@ def test_a_variant_that_fails_is_run_no_more() -> None:
 def test_a_replay_that_could_not_be_measured_is_a_gap_and_not_a_failure() -> None:
     replays = ScriptedReplays({"blind": 0.5})
     replays.states["blind"] = "unmeasured"
-    hunt = search(replays, Plan(1000, rounds=3))
+    hunt = search(replays, Plan(Budget(1000), rounds=3))
     hunt.look()
     hunt.confirm([variant("blind")])
     assert len(hunt.trials.of("blind", "confirmation")) == 3
@@ -40,7 +41,7 @@ def test_a_replay_that_could_not_be_measured_is_a_gap_and_not_a_failure() -> Non
 
 
 def test_each_round_has_every_variant_once_and_the_program_twice_in_changing_order() -> None:
-    hunt = search(ScriptedReplays({"a": 0.5, "b": 0.6}), Plan(1000, rounds=6))
+    hunt = search(ScriptedReplays({"a": 0.5, "b": 0.6}), Plan(Budget(1000), rounds=6))
     hunt.look()
     hunt.confirm([variant("a"), variant("b")])
     orders = []
@@ -54,7 +55,7 @@ def test_each_round_has_every_variant_once_and_the_program_twice_in_changing_ord
 
 
 def test_confirmation_sees_nothing_of_the_screening() -> None:
-    hunt = search(ScriptedReplays({"a": 0.5}), Plan(1000, rounds=4))
+    hunt = search(ScriptedReplays({"a": 0.5}), Plan(Budget(1000), rounds=4))
     hunt.look()
     hunt.screen([variant("a")], cpu_s)
     hunt.confirm([variant("a")])
@@ -63,7 +64,7 @@ def test_confirmation_sees_nothing_of_the_screening() -> None:
 
 
 def test_time_budget_ends_the_confirmation_but_not_below_three_rounds() -> None:
-    hunt = search(ScriptedReplays({"a": 0.5}), Plan(time_budget_s=10))
+    hunt = search(ScriptedReplays({"a": 0.5}), Plan(Budget(10)))
     hunt.look()
     hunt.confirm([variant("a")])
     assert 3 <= hunt.trials.rounds("confirmation") < 8
@@ -71,7 +72,7 @@ def test_time_budget_ends_the_confirmation_but_not_below_three_rounds() -> None:
 
 
 def test_too_little_time_confirms_the_best_only() -> None:
-    hunt = search(ScriptedReplays({"a": 0.5, "b": 0.6, "c": 0.7}), Plan(time_budget_s=10))
+    hunt = search(ScriptedReplays({"a": 0.5, "b": 0.6, "c": 0.7}), Plan(Budget(10)))
     hunt.look()
     hunt.confirm([variant("a"), variant("b"), variant("c")])
     assert hunt.trials.of("a", "confirmation")
@@ -82,7 +83,7 @@ def test_interrupt_keeps_what_is_finished_and_records_each_trial() -> None:
     replays = ScriptedReplays({"a": 0.5})
     replays.interrupt_at = 15
     kept: list[Trial] = []
-    hunt = search(replays, Plan(1000, rounds=8), kept.append)
+    hunt = search(replays, Plan(Budget(1000), rounds=8), kept.append)
     hunt.look()
     hunt.confirm([variant("a")])
     assert hunt.interrupted
@@ -109,7 +110,7 @@ def test_best_of_each_technique_is_stacked_and_measured_second() -> None:
 
 def test_too_little_time_keeps_the_second_yardstick() -> None:
     first, reference = variant("a"), variant("one thread")
-    hunt = search(ScriptedReplays({"a": 0.5}), Plan(time_budget_s=5))
+    hunt = search(ScriptedReplays({"a": 0.5}), Plan(Budget(5)))
     hunt.look()
     hunt.confirm([first, variant("b"), reference], reference)
     assert hunt.trials.of("one thread", "confirmation")
