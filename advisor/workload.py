@@ -1,4 +1,4 @@
-"""What is replayed: a command that was typed, or the command of a recorded run."""
+"""What is replayed: a command, as it was typed, recorded, or made for a model file."""
 
 from __future__ import annotations
 
@@ -12,19 +12,24 @@ from frugalwatch.errors import UsageError
 from frugalwatch.privacy import MASK, mask_arguments
 
 if TYPE_CHECKING:
+    from advisor.workloads.source import Source
     from frugalwatch.ledger.advice import StoredAdvice
     from frugalwatch.ledger.queries import RunRow
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """A whole command and where it runs. `stdin_path` is what every replay reads."""
+    """A whole command and where it runs. `stdin_path` is what every replay reads.
+
+    `source` is the model file, capture or workload file that the command calls; None: it is one.
+    """
 
     argv: tuple[str, ...]
     cwd: str
     environment: Mapping[str, str]
     stdin_path: str = os.devnull
     run_id: int | None = None
+    source: Source | None = None
 
     @property
     def masked(self) -> tuple[str, ...]:
@@ -56,11 +61,14 @@ def from_advice(
     advice: StoredAdvice, environment: Mapping[str, str], stdin_file: str | None
 ) -> Workload:
     """The command that an advice was made for. Raises UsageError as `from_run` does."""
+    from advisor.workloads.source import from_json
+
     refuse_masked(advice.command, f"advice {advice.name}")
     if not os.path.isdir(advice.cwd):
         raise UsageError(f"advice {advice.name} ran in {advice.cwd}, which is no longer there")
     stdin = _stdin(stdin_file or advice.stdin_path)
-    return Workload(advice.command, advice.cwd, environment, stdin)
+    source = from_json(advice.result.get("workload"))
+    return Workload(advice.command, advice.cwd, environment, stdin, source=source)
 
 
 def refuse_masked(command: tuple[str, ...], what: str) -> None:
