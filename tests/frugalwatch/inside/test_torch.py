@@ -62,6 +62,33 @@ def test_step_times_are_told_as_a_histogram(scenarios: Ran) -> None:
     assert all(1.02**bucket < 100e9 for bucket in buckets)
 
 
+def test_of_many_short_steps_all_are_counted_and_those_timed_stand_for_the_others() -> None:
+    program = """
+import time, torch
+net = torch.nn.Linear(2, 2)
+optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
+net.weight.grad = torch.zeros(2, 2)
+for _ in range(7000):
+    optimizer.step()
+time.sleep(0.05)
+for _ in range(3):
+    optimizer.step()
+    time.sleep(0.02)
+"""
+    ran = run_inside([sys.executable, "-c", program])
+    assert ran.returncode == 0, ran.stderr
+    assert ran.counts()["step"] == 7003
+    (
+        *_,
+        (_, _, unit, pairs),
+    ) = ran.told("times")
+    assert unit == "step"
+    assert sum(count for _, count in pairs) == pytest.approx(7002, rel=0.01)
+    mean_ns = sum(1.02 ** (bucket + 0.5) * count for bucket, count in pairs) / 7002
+    optimizer_ns = ran.told("spent")[-1][2]["optimizer"]
+    assert 0 < optimizer_ns < mean_ns * 7002
+
+
 @pytest.mark.slow
 def test_results_graphs_exports_warnings_and_tracebacks_are_the_same_to_the_bit() -> None:
     command = [sys.executable, str(HERE / "torch_results.py")]

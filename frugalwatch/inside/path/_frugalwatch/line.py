@@ -14,8 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PIPE_VARIABLE = "FRUGALWATCH_PIPE"
-# What is counted is told at most this often, so that counting costs an addition.
-PERIOD_NS = 100_000_000
+# What is counted is told at most this often, so that counting costs an addition. A short program
+# is told of in more detail: each telling costs some 0.1 ms.
+_EARLY_NS = 3_000_000_000
+_EARLY_PERIOD_NS = 100_000_000
+_PERIOD_NS = 250_000_000
 # Messages that wait for a full pipe, or for a thread that is writing: about a megabyte.
 _QUEUE_LIMIT = 10_000
 _ATOMIC = 4096  # PIPE_BUF: a write of up to this many bytes is never mixed with another one
@@ -48,6 +51,8 @@ class Line:
 
     def _begin(self) -> None:
         self._pid = os.getpid()
+        self._began_ns = time.monotonic_ns()
+        self._gathers = False  # messages wait for each other, to be written at once
         self._lock = _thread.allocate_lock()
         self._queue: "list[bytes]" = []
         self._steps: "dict[int, int]" = {}  # by thread: adding to a common figure is not atomic
@@ -102,7 +107,7 @@ class Line:
         thread = _thread.get_ident()
         self._steps[thread] = self._steps.get(thread, 0) + count
         now = self._last_step_ns = time.monotonic_ns()
-        if now - self._told_ns >= PERIOD_NS:
+        if now - self._told_ns >= self.period_ns(now):
             self._told_ns = now
             self._tell_steps()
 
@@ -113,20 +118,28 @@ class Line:
             self._told_goals[name] = total
             self.tell("goal", name, total)
 
+    def period_ns(self, now_ns: int) -> int:
+        """How long to wait from one telling of counts to the next."""
+        return _EARLY_PERIOD_NS if now_ns - self._began_ns < _EARLY_NS else _PERIOD_NS
+
     def tell_counts(self, final: bool = False) -> None:
         """Say what was counted and not told yet."""
-        self._tell_steps()
-        for source in self._sources:
-            try:
-                source(final)
-            except Exception as error:  # noqa: BLE001 - the job must not notice
-                self.problem("telling counts", error)
+        self._gathers = True
+        try:
+            self._tell_steps()
+            for source in self._sources:
+                try:
+                    source(final)
+                except Exception as error:  # noqa: BLE001 - the job must not notice
+                    self.problem("telling counts", error)
+        finally:
+            self._gathers = False
+            self._flush()
 
     def close(self) -> None:
         """At the end of the process: say what is left to say."""
         if os.getpid() == self._pid:
             self.tell_counts(final=True)
-            self._flush()
 
     def _tell_steps(self) -> None:
         steps = sum(list(self._steps.values()))
@@ -141,7 +154,8 @@ class Line:
         message = text.encode("ascii") + b"\n"
         if len(message) <= _ATOMIC and len(self._queue) < _QUEUE_LIMIT:
             self._queue.append(message)
-        self._flush()
+        if not self._gathers:
+            self._flush()
 
     def _flush(self) -> None:
         while self._queue and self._lock.acquire(False):

@@ -1,4 +1,4 @@
-"""What is counted and timed in this process, told at most every 100 ms and at its end.
+"""What is counted and timed in this process, told a few times a second and at its end.
 
 Everything is cumulative since the process began, so a message that is lost costs detail only.
 Threads count into cells of their own: `+=` on a common figure loses counts, and a lock would make
@@ -10,7 +10,7 @@ import math
 import os
 import time
 
-from .line import PERIOD_NS, Line
+from .line import Line
 
 # Durations fall into buckets 2 % wide, so percentiles are exact to that.
 _PER_FACTOR_E = 1 / math.log(1.02)
@@ -22,7 +22,7 @@ _PAIRS_EACH = 150  # of a histogram in one message, which must stay under 4096 b
 class Cell:
     """What one thread has counted of one unit, the last of it at `last_ns`.
 
-    `durations` holds what was timed since the last telling, and `sampled` those of which each stands
+    `durations` holds what was timed since the last telling, and `sampled` durations that each stand
     for SAMPLED_STAND_FOR.
     """
 
@@ -185,7 +185,7 @@ class Tallies:
 
     def _tell(self, final: bool) -> None:
         now = time.monotonic_ns()
-        self.due_ns = now + PERIOD_NS
+        self.due_ns = now + self.line.period_ns(now)
         for tally in list(self._tallies.values()):
             tally.tell_count(self.line)
         by_activity: "dict[str, int]" = {}

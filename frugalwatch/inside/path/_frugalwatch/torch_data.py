@@ -9,11 +9,12 @@ import time
 import weakref
 
 from .frameless import watch
-from .tallies import tallies_of
+from .tallies import Cell, Spent, tallies_of
 from .torch_steps import Steps, steps_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
     from typing import Any, Tuple, Union  # Any: objects of torch's
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
     _Known = Union[int, None]
     _Sizes = Tuple[_Known, _Known, _Known]
+
+
+def _nothing() -> None:
+    """Where no loader was seen yet."""
 
 
 _MAP_STYLE = 0  # of torch's _DatasetKind
@@ -38,6 +43,19 @@ class _Pass:
         self.batch_size, self.samples, self.batches = sizes
 
 
+class _Thread:
+    """Where one thread is with its loaders, and the cells that it counts into."""
+
+    __slots__ = ("cell", "depth", "iterator", "spent", "this")
+
+    def __init__(self, spent: Spent, cell: Cell) -> None:
+        self.depth = 0  # a dataset may hold a loader
+        self.spent = spent
+        self.cell = cell
+        self.iterator: "Callable[[], object]" = _nothing  # a weak reference to the last one
+        self.this: "_Pass | None" = None  # and its pass
+
+
 class Data:
     """What is known of all loaders in this process."""
 
@@ -48,17 +66,21 @@ class Data:
         self._tallies = tallies_of(line)
         self._batches = self._tallies.tally("batch")
         self._epochs = self._tallies.tally("epoch")
-        self._waiting: "dict[int, int]" = {}  # depth by thread: a dataset may hold a loader
+        self._threads: "dict[int, _Thread]" = {}
         self._passes: "Any" = weakref.WeakKeyDictionary()
 
     def begin(self, iterator: "Any") -> object:
         """A batch is asked for."""
         try:
-            thread = _thread.get_ident()
-            self._waiting[thread] = self._waiting.get(thread, 0) + 1
-            if not iterator._num_yielded or iterator not in self._passes:
-                self._passes[iterator] = _Pass(self._sizes(iterator), self._steps.done())
-            return iterator._num_yielded, time.monotonic_ns()
+            thread = self._threads.get(_thread.get_ident()) or self._new_thread()
+            thread.depth += 1
+            yielded = iterator._num_yielded
+            if not yielded or thread.iterator() is not iterator:
+                if not yielded or iterator not in self._passes:
+                    self._passes[iterator] = _Pass(self._sizes(iterator), self._steps.done())
+                thread.this = self._passes[iterator]
+                thread.iterator = weakref.ref(iterator)
+            return yielded, time.monotonic_ns()
         except Exception as error:  # noqa: BLE001 - the job's iteration goes on
             self._line.problem("loader", error)
             return None
@@ -67,20 +89,39 @@ class Data:
         """The batch is there, or there is none left, or the dataset failed."""
         try:
             now = time.monotonic_ns()
-            thread = _thread.get_ident()
-            depth = self._waiting[thread] = max(0, self._waiting.get(thread, 1) - 1)
+            thread = self._threads[_thread.get_ident()]
+            thread.depth = depth = max(0, thread.depth - 1)
             if begun is None:
                 return
-            this, yielded = self._passes[iterator], iterator._num_yielded
+            before, begun_ns = begun
+            this = thread.this
+            if this is None or thread.iterator() is not iterator:
+                this = self._passes[iterator]  # a loader inside its dataset came between
             if not depth:
-                this.waited_ns += now - begun[1]
-                self._tallies.spend("data_wait", now - begun[1])
-            if yielded != begun[0]:
-                self._batches.add(now, 1, _samples(this, yielded))
+                this.waited_ns += now - begun_ns
+                thread.spent.total_ns += now - begun_ns
+            if iterator._num_yielded != before:
+                self._count(thread.cell, this, iterator._num_yielded, now)
             else:
-                self._over(iterator, this, yielded, now)
+                thread.iterator = _nothing
+                self._over(iterator, this, before, now)
         except Exception as error:  # noqa: BLE001 - raised here, it would be printed
             self._line.problem("loader", error)
+
+    def _count(self, cell: Cell, this: _Pass, yielded: int, now: int) -> None:
+        samples = _samples(this, yielded)
+        tally = self._batches
+        if samples is None or now >= self._tallies.due_ns or "add" in vars(tally):
+            tally.add(now, 1, samples)
+        else:
+            cell.count += 1
+            cell.samples += samples
+            cell.last_ns = now
+
+    def _new_thread(self) -> _Thread:
+        found = _Thread(self._tallies.spent("data_wait"), self._batches.cell())
+        self._threads[_thread.get_ident()] = found
+        return found
 
     def _sizes(self, iterator: "Any") -> "_Sizes":
         """Batch size, samples and batches of a pass; None where they are not certain."""
