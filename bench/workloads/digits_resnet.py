@@ -1,0 +1,61 @@
+"""The network and the images that `digits_train.py` and `digits_infer.py` share."""
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+from torch import nn
+from torch.nn import functional
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions and a way around them."""
+
+    def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels_in, channels_out, 3, stride, 1, bias=False)
+        self.first_norm = nn.BatchNorm2d(channels_out)
+        self.second = nn.Conv2d(channels_out, channels_out, 3, 1, 1, bias=False)
+        self.second_norm = nn.BatchNorm2d(channels_out)
+        self.around = nn.Sequential()
+        if stride != 1 or channels_in != channels_out:
+            self.around = nn.Sequential(
+                nn.Conv2d(channels_in, channels_out, 1, stride, bias=False),
+                nn.BatchNorm2d(channels_out),
+            )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = functional.relu(self.first_norm(self.first(x)))
+        return functional.relu(self.second_norm(self.second(y)) + self.around(x))
+
+
+class DigitNet(nn.Module):
+    """A residual network of 2.8 million parameters for 32x32 grey images of ten classes."""
+
+    def __init__(self, width: int = 64) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(1, width, 3, 2, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
+        )
+        self.stages = nn.Sequential(
+            Block(width, width, 1), Block(width, width, 1),
+            Block(width, 2 * width, 2), Block(2 * width, 2 * width, 1),
+            Block(2 * width, 4 * width, 2), Block(4 * width, 4 * width, 1),
+        )  # fmt: skip
+        self.head = nn.Linear(4 * width, 10)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.head(self.stages(self.stem(images)).mean((2, 3)))
+
+
+def digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Images and labels to learn from, then 719 images and labels that are held out."""
+    images, labels = load_digits(return_X_y=True)
+    images = (images.reshape(-1, 8, 8) / 16.0).astype("float32")
+    return tuple(train_test_split(images, labels, test_size=0.4, random_state=0, stratify=labels))
+
+
+def enlarge(images: np.ndarray) -> torch.Tensor:
+    """8x8 images as a batch of 32x32 ones."""
+    batch = torch.from_numpy(images).unsqueeze(1)
+    return functional.interpolate(batch, size=(32, 32), mode="bilinear", align_corners=False)
