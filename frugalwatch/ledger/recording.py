@@ -21,6 +21,7 @@ from frugalwatch.ledger.records import RunEnd, RunStart
 
 if TYPE_CHECKING:
     from frugalwatch.ledger.inside import InsideRows
+    from frugalwatch.ledger.minutes import MinuteRows
     from frugalwatch.ledger.job_processes import ProcessRows
     from frugalwatch.ledger.transfer import Copied
 
@@ -80,6 +81,7 @@ class Recording:
         self.goals = Rows(lambda row: (row[0], row[1]))
         self.intensities = Rows(lambda row: (row[0], row[3], row[4]))
         self._inside: InsideRows | None = None
+        self.minutes: MinuteRows | None = None  # of the daemon
         self._processes: ProcessRows | None = None
         self.rows_refused = 0  # that the database would never take
         self._phases: dict[int, Phase] = {}  # open ones, and those not written yet
@@ -229,6 +231,8 @@ class Recording:
                 self._inside.write(run_id, many)
             if self._processes is not None:
                 self._processes.write(run_id, ids, many)
+            if self.minutes is not None:
+                self.minutes.write(ids, many)
             phase_ids = self._write_phases(conn, run_id)
             if self.end is None:
                 conn.execute(sql.HEARTBEAT, (self.heartbeat_mono_ns, run_id))
@@ -245,6 +249,8 @@ class Recording:
             queue.rows.clear()
         if self._inside is not None:
             self._inside.all_written()
+        if self.minutes is not None:
+            self.minutes.all_written()
         if self._processes is not None:
             self._processes.all_written()
         self.rows_refused += refused

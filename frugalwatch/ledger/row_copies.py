@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
 Value: TypeAlias = int | float | str | None
@@ -105,3 +105,24 @@ def copy_rows(
         f"INSERT INTO {table} ({owner}, {', '.join(others)}) VALUES (?{', ?' * len(others)})",
         ((new, *row) for row in rows),
     )
+
+
+def copy_shares(
+    source: sqlite3.Connection, target: sqlite3.Connection, streams: Mapping[int, int]
+) -> None:
+    """Copy the shares of these streams (old number to new), with the workloads that they name."""
+    workloads: dict[Value, Value] = {}
+    for old, new in streams.items():
+        for share in rows(
+            source,
+            "SELECT share.*, kind, name FROM share JOIN workload ON workload.id = workload_id"
+            " WHERE stream_id = ?",
+            old,
+        ):
+            kind, name = share.pop("kind"), share.pop("name")
+            if share["workload_id"] not in workloads:
+                insert(target, "workload", {"kind": kind, "name": name}, "OR IGNORE")
+                found = one(target, "SELECT id FROM workload WHERE kind = ? AND name = ?", kind, name)
+                workloads[share["workload_id"]] = found["id"] if found is not None else None
+            number = workloads[share["workload_id"]]
+            insert(target, "share", {**share, "stream_id": new, "workload_id": number})

@@ -14,6 +14,7 @@ from frugalwatch.ledger.row_copies import (
     Value,
     boot_in,
     copy_rows,
+    copy_shares,
     device_in,
     insert,
     one,
@@ -26,7 +27,7 @@ _BY_RUN = (
     *("usage", "metric", "step", "goal", "job_process"),
     *("process", "unit_count", "activity", "unit_time"),  # told by the hook inside the job
 )
-_BY_STREAM = ("sample", "gpu_usage", "condition", "job_process_gpu")
+_BY_STREAM = ("sample", "gpu_usage", "condition", "job_process_gpu", "minute")
 
 
 class Copied(NamedTuple):
@@ -60,6 +61,7 @@ def copy_run(source: sqlite3.Connection, target: sqlite3.Connection, run_key: st
         for old, new in streams.items():
             for table in _BY_STREAM:
                 copy_rows(source, target, table, owner="stream_id", old=old, new=new)
+        copy_shares(source, target, streams)
         for table in _BY_RUN:
             copy_rows(source, target, table, owner="run_id", old=row_number(old_run), new=run_id)
         for event in rows(source, "SELECT * FROM event WHERE run_id = ? ORDER BY id", old_run):
@@ -93,7 +95,7 @@ def delete_run(conn: sqlite3.Connection, run_key: str) -> bool:
     found = conn.execute("SELECT id FROM run WHERE run_key = ?", (run_key,)).fetchone()
     if found is None:
         return False
-    for table in _BY_STREAM:
+    for table in (*_BY_STREAM, "share"):
         conn.execute(
             f"DELETE FROM {table} WHERE stream_id IN (SELECT id FROM stream WHERE run_id = ?)",
             found,
