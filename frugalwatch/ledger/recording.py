@@ -21,8 +21,8 @@ from frugalwatch.ledger.records import RunEnd, RunStart
 
 if TYPE_CHECKING:
     from frugalwatch.ledger.inside import InsideRows
-    from frugalwatch.ledger.minutes import MinuteRows
     from frugalwatch.ledger.job_processes import ProcessRows
+    from frugalwatch.ledger.minutes import MinuteRows
     from frugalwatch.ledger.transfer import Copied
 
 # Row numbers: of the run, of its streams, of its phases, and how many events were written.

@@ -122,7 +122,9 @@ def copy_shares(
             kind, name = share.pop("kind"), share.pop("name")
             if share["workload_id"] not in workloads:
                 insert(target, "workload", {"kind": kind, "name": name}, "OR IGNORE")
-                found = one(target, "SELECT id FROM workload WHERE kind = ? AND name = ?", kind, name)
+                found = one(
+                    target, "SELECT id FROM workload WHERE kind = ? AND name = ?", kind, name
+                )
                 workloads[share["workload_id"]] = found["id"] if found is not None else None
             number = workloads[share["workload_id"]]
             insert(target, "share", {**share, "stream_id": new, "workload_id": number})
