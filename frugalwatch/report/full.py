@@ -16,6 +16,7 @@ from frugalwatch.report.format import (
     significant,
 )
 from frugalwatch.report.inside_text import headed
+from frugalwatch.report.processes_text import process_table
 from frugalwatch.report.rows import WIDTH
 from frugalwatch.report.style import Style
 from frugalwatch.report.summary import block_summary
@@ -35,6 +36,7 @@ def full_text(run: Document, style: Style) -> str:
         block_summary(run, style, next_step=False),
         _section("Devices", _devices(run), style),
         _section("Whose energy is it", _attribution(run), style),
+        _section("By process", process_table(run), style),
         _section("Phases", _phases(run), style),
         *(_section(title, lines, style) for title, lines in headed(run)),
         _section("Metrics", _metrics(run), style),

@@ -74,11 +74,25 @@ def build(
         "coverage": coverage_of(devices),
         "devices": [_device_object(d, window) for d in devices],
         "phases": phase_objects(connection, run["id"], devices, window),
+        "processes": _processes(connection, run, devices, window),
         **_told(connection, run["id"], devices, window),
         "metrics": _metrics(connection, run["id"], window),
         "events": _events(connection, run["id"], window),
     }
     return Settled(run["id"], document, tuple(devices), measured, estimated)
+
+
+def _processes(
+    connection: sqlite3.Connection, run: sqlite3.Row, devices: list[DeviceResult], window: Span
+) -> list[dict[str, object]]:
+    """What each process of the job used. A job that ended before the first look has none."""
+    any_row = "SELECT 1 FROM job_process WHERE run_id = ? LIMIT 1"
+    if connection.execute(any_row, (run["id"],)).fetchone() is None:
+        return []
+    from frugalwatch.report.processes import JobTime, process_objects
+
+    job = JobTime(run["job_cpu_us"], run["cpu_limit"])
+    return process_objects(connection, run["id"], devices, window, job)
 
 
 def _told(

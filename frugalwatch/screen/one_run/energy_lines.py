@@ -17,6 +17,15 @@ from frugalwatch.report.format import (
     percent,
     significant,
 )
+from frugalwatch.report.processes_text import (
+    CAME_AND_WENT,
+    SPLIT,
+    gpu_seconds,
+    left_out,
+    process_energy,
+    process_name,
+    told_processes,
+)
 from frugalwatch.screen.one_run.detail import GpuUse
 from frugalwatch.screen.one_run.table import bar, labelled, prose, table_lines
 from frugalwatch.screen.records import Document
@@ -26,6 +35,7 @@ from frugalwatch.screen.words import Unit, bounds_text, energy_text, watts
 _ORIGINS = {"derived": "from power", "estimated": "modelled ~", "attributed": "attributed"}
 _BAR = 10
 _MOST_PHASES = 60
+_MOST_PROCESSES = 16
 
 
 def read_energy(found: Mapping[str, Any], value: str, low: str, high: str) -> Energy | None:
@@ -200,7 +210,7 @@ def _why_unknown(name: str) -> str:
 def process_lines(
     run: Document, use: tuple[GpuUse, ...], unit: Unit, width: int, symbols: Symbols
 ) -> list[Text]:
-    """Busy time of the job's processes beside that of all others, by device."""
+    """Busy time of the job beside that of all others, by device; then of each of its processes."""
     rows, notes = [], []
     known = {entry.key: entry for entry in use if entry.all_s > 0}
     for device in run.get("devices", []):
@@ -233,7 +243,53 @@ def process_lines(
         lines += prose(note, width)
     if run.get("cpu_method") == "tree-lower-bound":
         lines += prose("CPU time is at least that: some processes may have got away", width)
+    return [*lines, *_by_process(run, unit, width, symbols)]
+
+
+def _by_process(run: Document, unit: Unit, width: int, symbols: Symbols) -> list[Text]:
+    """What each process of the job used; nothing for a job with one worth telling."""
+    told = told_processes(run)[:_MOST_PROCESSES]
+    if not told:
+        return []
+    with_gpu = any(part["gpus"] for part in told)
+    known = [process_energy(part) for part in told]
+    rows = []
+    for part, (found, modelled) in zip(told, known, strict=True):
+        rows.append(
+            [
+                process_name(part),
+                "" if part["pid"] is None else str(part["pid"]),
+                duration(part["cpu_s"]),
+                duration(gpu_seconds(part)) if part["gpus"] else "-",
+                bar(_part_of(part, run, found, known), _BAR, symbols),
+                energy_text(found, unit, modelled=modelled),
+                bounds_text(found, unit) if found else "",
+            ]
+        )
+    head = ["process", "pid", "CPU time", "SM time", "share", "energy", "bounds"]
+    unknown = {"SM time"} if not with_gpu else set()
+    unknown |= {"energy", "bounds"} if not any(found for found, _ in known) else set()
+    places = [place for place, name in enumerate(head) if name not in unknown]
+    head, rows = [head[p] for p in places], [[row[p] for p in places] for row in rows]
+    right = frozenset({"pid", "CPU time", "SM time", "energy"})
+    optional = [name for name in ("share", "bounds", "pid") if name in head]
+    lines = [Text(""), *table_lines(head, rows, width, right, optional)]
+    notes = [left_out(run, told), "" if "energy" in unknown else SPLIT]
+    notes.append(CAME_AND_WENT if told[-1]["kind"] == "ended" else "")
+    for note in filter(None, notes):
+        lines += prose(note, width)
     return lines
+
+
+def _part_of(
+    part: Document, run: Document, found: Energy | None, known: list[tuple[Energy | None, bool]]
+) -> float:
+    """Its part of the energy of all processes; where no energy is known, of their CPU time."""
+    if found is not None:
+        whole = sum(each.value for each, _ in known if each is not None)
+        return found.value / whole if whole else 0.0
+    whole = sum(each["cpu_s"] for each in run["processes"])
+    return part["cpu_s"] / whole if whole else 0.0
 
 
 def _use_row(

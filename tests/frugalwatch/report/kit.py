@@ -12,6 +12,7 @@ from collectors.base import Device, Reading
 from frugalwatch.carbon.grid import GridFactor, resolve_or_world
 from frugalwatch.config.settings import Settings
 from frugalwatch.ledger.connection import open_ledger
+from frugalwatch.ledger.job_processes import GpuRow, ProcessRow
 from frugalwatch.ledger.journal import Journal
 from frugalwatch.ledger.records import RunEnd, RunStart
 from frugalwatch.report.settle import settle_run
@@ -62,6 +63,8 @@ class Story:
         self.run: RunStart = run_start(**self.start)
         self.journal.open_run(self.run)
         self.handles: dict[str, int] = {}
+        self.processes: list[ProcessRow] = []
+        self.processes_gpu: list[GpuRow] = []
 
     def at(self, second: float) -> int:
         return round((BEGIN_S + second) * SECOND)
@@ -106,6 +109,26 @@ class Story:
         )
         return self
 
+    def process(
+        self,
+        pid: int,
+        name: str,
+        cpu_s: float,
+        seen: tuple[float, float],
+        *,
+        gone: float | None = None,
+        gpu_s: float | None = None,
+        count: int = 1,
+    ) -> Story:
+        """What the sampler saw of one process; pid 0 is the sum of `count` of them."""
+        first, last = map(self.at, seen)
+        end = None if gone is None else self.at(gone)
+        start = 0 if pid == 0 else first // 10_000_000
+        self.processes.append((pid, start, name, count, first, last, end, round(cpu_s * 1e6)))
+        if gpu_s is not None:
+            self.processes_gpu.append((self.handles[GPU_KEY], pid, start, round(gpu_s * 1e6)))
+        return self
+
     def phase(
         self, name: str, begin: float, end: float | None, number: int | None = None, depth: int = 0
     ) -> Story:
@@ -122,6 +145,8 @@ class Story:
         exit_code: int | None = 0,
         **end: Any,
     ) -> Story:
+        if self.processes:
+            self.journal.processes(self.processes, self.processes_gpu)
         self.journal.heartbeat(self.at(self.seconds))
         self.journal.commit()
         finished: RunEnd = run_end(

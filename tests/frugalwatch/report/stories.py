@@ -92,6 +92,10 @@ def inside(path: Path) -> dict[str, Any]:
         process.count("batch", {4.1: 1, 30: 511, 59: 1091}, samples_each=32)
         for second in range(4, 60):
             process.spent(second, data_wait=0.4 * (second - 4), optimizer=0.1 * (second - 4))
+    story.process(90, "torchrun", 0.4, (1, 60)).process(0, "", 0.9, (2, 50), gone=51, count=70)
+    story.process(100, "python", 52, (1, 60), gpu_s=41).process(
+        101, "python", 55, (1, 60), gpu_s=14
+    )
     story.journal.event("hook_problem", "transformers", t_mono_ns=story.at(2), detail="no Trainer")
     story.journal.event("hook_note", t_mono_ns=story.at(2), detail="the model is compiled")
     return story.ends(cpu_s=110, busy_s=112).settled(zone="FR")
@@ -102,6 +106,7 @@ def inside_cloud(path: Path) -> dict[str, Any]:
     story = Story(path, start=_COMMAND).reads(MODEL, 6.2, spread=(0.5, 2), times=EVERY_SECOND)
     for second in range(61):
         story.journal.usage(story.at(second), second * 1_300_000, second * 1_350_000)
+    story.process(7, "python", 71, (1, 60)).process(8, "pt_data_worker", 8.5, (2, 58), gone=59)
     process = Inside(story).count("step", {4.2: 1, 30: 510, 59: 1090})
     process.spent(4, data_wait=0.0, optimizer=0.0).spent(59, data_wait=40.0, optimizer=0.001)
     return story.ends(cpu_s=80, busy_s=82).settled(zone="DE")

@@ -68,6 +68,8 @@ SECTIONS = {
     "Cost": lambda run: [run["cost"]] if run["cost"] else [],
     "Embodied": lambda run: [run["embodied"]] if run["embodied"] else [],
     "Devices": lambda run: run["devices"],
+    "The job's processes": lambda run: run["processes"],
+    "GPUs of a process": lambda run: [gpu for p in run["processes"] for gpu in p["gpus"]],
     "Phases": lambda run: run["phases"],
     "Steps": lambda run: [run["steps"]] if run["steps"] else [],
     "Units": lambda run: run["units"],
