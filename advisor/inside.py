@@ -11,6 +11,25 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
+class Padding:
+    """What the masks among a module's inputs said: of `tokens` positions `padded` are no input.
+
+    `right`: in every row the padding came last. `rows` are those of all `calls` together.
+    """
+
+    calls: int
+    rows: int
+    tokens: int
+    padded: int
+    right: bool
+
+    @property
+    def share(self) -> float:
+        """Of all positions that were computed."""
+        return self.padded / self.tokens if self.tokens else 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Root:
     """A module that the program calls itself, and how it does.
 
@@ -30,6 +49,7 @@ class Root:
     autocast: str | None = None
     images_in: bool = False
     shapes_count: int = 1
+    padding: Padding | None = None
 
     @property
     def on_gpu(self) -> bool:
@@ -134,6 +154,7 @@ def _root(seen: Mapping[str, Any]) -> Root:
         autocast=seen["autocast"],
         images_in=bool(seen["images_in"]),
         shapes_count=int(seen["shapes_count"]),
+        padding=None if seen.get("padding") is None else Padding(**seen["padding"]),
     )
 
 

@@ -30,7 +30,7 @@ _ROUNDING, _COARSE_ROUNDING = 1e-4, 2e-2
 # Only what a call costs beyond its tokens, in tokens, decides where a batch is split, so the
 # figures below need to be right within a factor of two: each layer's start, reading the weights
 # from memory, multiplying by them. A measured time would split otherwise in each run.
-_LAYER_S, _BYTES_PER_S, _FLOPS = 2e-5, 1e10, 4e10
+_LAYER_S, _BYTES_PER_S, _FLOPS = 1e-4, 1e10, 5e10
 _GPU_LAYER_S, _GPU_BYTES_PER_S, _GPU_FLOPS = 2e-5, 1e12, 2e13
 _MOST_LENGTHS = 96  # that are told apart in one batch; searching takes the square of it
 
@@ -62,10 +62,11 @@ def make(
     return found
 
 
-def apply(model: Any) -> Any:
+def apply(model: Any, call_cost_tokens: float | None = None) -> Any:
     """Have a model of yours run its batches in parts, from now on; returns the model.
 
-    Where the first call shows that it cannot be, it warns once and runs as before.
+    Where the first call shows that it cannot be, it warns once and runs as before. One more call
+    costs as much as `call_cost_tokens`; None: as its layers and weights let expect.
     """
     forward = model.forward
     chosen: list[Callable[..., Any]] = []
@@ -76,23 +77,21 @@ def apply(model: Any) -> Any:
             return forward(*args, **kwargs)
         with lock:
             if not chosen:
-                chosen.append(_checked_or(forward, model, args, kwargs))
+                found = Unpadded(forward, model, forward, call_cost_tokens)
+                chosen.append(found if _is_checked(found, args, kwargs) else forward)
         return chosen[0](*args, **kwargs)
 
     model.forward = parts
     return model
 
 
-def _checked_or(
-    forward: Callable[..., Any], model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Callable[..., Any]:
-    found = Unpadded(forward, model, forward)
+def _is_checked(found: Unpadded, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     try:
         found.check(args, kwargs)
     except RefusedError as why:
-        warnings.warn(f"its batches are not run in parts: {why}", stacklevel=3)
-        return forward
-    return found
+        warnings.warn(f"its batches are not run in parts: {why}", stacklevel=4)
+        return False
+    return True
 
 
 class Unpadded:
@@ -121,7 +120,7 @@ class Unpadded:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
             batch = _Batch(self._names, args, kwargs, self._sequences)
-            parts = split(batch.lengths, batch.width, self._cost)
+            parts = split(batch.lengths, self._cost)
             if len(parts) == 1 and parts[0][1] == batch.width:
                 return self._inner(*args, **kwargs)
             found = self._in_parts(self._inner, batch, parts)
@@ -203,6 +202,8 @@ class Unpadded:
                     whole[:, :length].index_copy_(0, place, value)
                 else:
                     whole.index_copy_(0, place, value)
+            if kind == "position":  # also of the shorter rows of a part
+                whole[batch.padding.to(whole.device)] = 0
             merged.append(whole)
         return _filled(outputs[0], iter(merged))
 
@@ -224,6 +225,7 @@ class _Batch:
         name, mask = self._mask()
         self._mask_name, self._device = name, mask.device
         real = mask != 0 if name == _ONE_IS_REAL else mask == 0
+        self.padding = ~real
         self.width = int(mask.shape[1])
         self.lengths: list[int] = real.sum(1).tolist()
         if not self.lengths or min(self.lengths) == 0:
@@ -325,7 +327,7 @@ class _Batch:
         return sequence
 
 
-def split(lengths: list[int], width: int, call_cost: float) -> list[tuple[list[int], int]]:
+def split(lengths: list[int], call_cost: float) -> list[tuple[list[int], int]]:
     """The parts of a batch: rows, and the length that they are cut to.
 
     Of all ways to part rows that are sorted by length it is the one with the least of tokens
@@ -427,7 +429,7 @@ def _same_row(whole: Any, part: Any) -> None:
     size = float(a.norm())
     distance = float((a - b).norm())
     if not distance <= limit * size:
-        by = f"{distance / size:.1e} of their size" if size > 0 and distance == distance else "all"
+        by = f"{distance / size:.1e} of their size" if size > 0 else "all"
         raise RefusedError(f"its answers differ by {by} where padding is left out")
 
 
@@ -438,7 +440,7 @@ def _versions(module: Any) -> list[int]:
 
 
 def _tensors(value: Any) -> list[Any]:
-    """The tensors inside an output, in order. Raises RefusedError for what cannot be taken apart."""
+    """The tensors inside an output, in order. Raises RefusedError for what cannot be split."""
     import torch
 
     if isinstance(value, torch.Tensor):

@@ -14,6 +14,7 @@ from advisor.techniques.pinned_memory import PinnedMemory
 from advisor.techniques.spinning import Spinning
 from advisor.techniques.tf32 import Tf32
 from advisor.techniques.threads import Threads
+from advisor.techniques.unpadding import Unpadding
 
 __all__ = ["techniques"]
 
@@ -26,6 +27,7 @@ def techniques(*, hook: bool = True) -> tuple[Technique, ...]:
         Autocast(),
         ChannelsLast(),
         Compiled(),
+        Unpadding(),
         LoaderWorkers(),
         PinnedMemory(),
         Tf32(),

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
 
+from advisor.techniques.replacing import replaced_by_both
+
 if TYPE_CHECKING:
     from advisor.inside import Inside
     from advisor.sampling import Sample
@@ -87,7 +89,9 @@ def _merged(first: Mapping[str, object], second: Mapping[str, object]) -> dict[s
     for name, ours in first.items():
         theirs = second.get(name)
         if isinstance(ours, dict) and isinstance(theirs, dict):
-            found[name] = {**ours, **theirs}
+            found[name] = (
+                replaced_by_both(ours, theirs) if name == "replace" else {**ours, **theirs}
+            )
     return found
 
 

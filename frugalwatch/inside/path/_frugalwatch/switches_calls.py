@@ -195,7 +195,11 @@ class _Replaced:
         if found[1] is None:
             return proceed()
         output = found[1](*call.args, **call.kwargs)
-        self._notes.applied(self._name, _name(call))
+        why = getattr(found[1], "refused", "")  # so far, it could not do its work
+        if why:
+            self._notes.refused(self._name, str(why))
+        else:
+            self._notes.applied(self._name, _name(call))
         return output
 
     def _make(self, module: Any, call: RootCall) -> Any:
