@@ -19,6 +19,8 @@ import weakref
 from . import calls
 from .capture_values import Flat, write_safetensors
 from .imports import when_imported
+from .look_rows import Inputs, rows_of, size_bytes
+from .padding import add_padding, blank_padding
 from .root_calls import keep_from_compiler
 
 TYPE_CHECKING = False
@@ -28,10 +30,11 @@ if TYPE_CHECKING:
     from .line import Line
     from .root_calls import RootCall
 
-# Every one of the first 512 calls is kept, then every second one up to 1024, every fourth ...
-_ALL_UP_TO_BITS = 9
-_CALL_BYTES = 4 << 20  # of one call's outputs
+# Every one of the first 2048 calls is kept, then every second one up to 4096, every fourth ...
+_ALL_UP_TO_BITS = 11
+_CALL_BYTES = 16 << 20  # of one call's outputs as they are
 _ALL_BYTES = 64 << 20
+_ROW_BYTES = 64 << 20  # of the rows that are made of all outputs
 _INPUT_BYTES = 64 << 20  # more than that is long to hash
 _MOST_ROOTS = 16
 _MOST_LOADERS = 16
@@ -52,8 +55,8 @@ class Look:
     def _restart(self) -> None:
         self._roots: dict[int, _Root] = {}
         self._loaders: list[dict[str, Any]] = []
-        self._digests: dict[int, str] = {}  # by thread: of what goes into the call under way
-        self._bytes = 0
+        self._begun: dict[int, tuple[str, Inputs]] = {}  # by thread: into the call under way
+        self._bytes = self._row_bytes = 0
         self._told_ns = 0
 
     def begin(self, call: RootCall) -> None:
@@ -61,29 +64,46 @@ class Look:
         root = self._root(call)
         if root is None:
             return
-        flat = Flat(_torch())
-        structure = [flat.add(list(call.args), "in"), flat.add(dict(call.kwargs), "in")]
+        flat, structure = _taken_apart(call)
         root.add(call, flat)
         is_small = flat.size_bytes() <= _INPUT_BYTES
         if is_sampled(call.number) and is_small and not flat.missing:
-            self._digests[call.thread] = flat.digest(structure)
+            inputs = Inputs(calls.own_module(call.module), flat, structure)
+            root.seen["padding"] = add_padding(root.seen["padding"], inputs.mask)
+            self._begun[call.thread] = flat.digest(structure), inputs
 
     def end(self, call: RootCall) -> None:
-        """Keep what came out, if the call is in the sample."""
-        digest = self._digests.pop(call.thread, None)
-        if digest is None or call.error is not None:
+        """Keep what came out, if the call is in the sample: rows of it, and all where it is small.
+
+        A digest of all of it is kept always, so that equal outputs are known to be equal.
+        """
+        begun = self._begun.pop(call.thread, None)
+        if begun is None or call.error is not None:
             return
+        digest, inputs = begun
         flat = Flat(_torch())
-        flat.add(call.output, "out")
-        size = flat.size_bytes()
-        if not size or size > _CALL_BYTES or self._bytes + size > _ALL_BYTES:
+        structure = flat.add(call.output, "out")
+        blank_padding(flat.tensors, inputs.mask)
+        rows = rows_of(_torch(), flat, inputs)
+        if not flat.tensors or self._row_bytes + size_bytes(rows) > _ROW_BYTES:
             return
-        self._bytes += size
+        self._row_bytes += size_bytes(rows)
+        kept = dict(rows)
+        if flat.size_bytes() <= min(_CALL_BYTES, _ALL_BYTES - self._bytes):
+            self._bytes += flat.size_bytes()
+            kept.update(flat.tensors)
+        about = {
+            "inputs": digest,
+            "outputs": flat.digest(structure),
+            "learning": "yes" if call.training and call.grad else "no",
+            "module": _name(calls.own_module(call.module)),
+            "items": json.dumps(inputs.items),
+            "masked": "no" if inputs.mask is None else "yes",
+        }
         folder = os.path.join(self._folder, f"outputs-{os.getpid()}")
         os.makedirs(folder, exist_ok=True)
-        about = {"inputs": digest, "learning": "yes" if call.training and call.grad else "no"}
         with open(os.path.join(folder, f"{call.number:09d}.safetensors"), "wb") as file:
-            write_safetensors(file, flat.tensors, about)
+            write_safetensors(file, kept, about)
 
     def loader(self, loader: Any) -> None:
         """An iteration over a DataLoader begins."""
@@ -158,6 +178,7 @@ class _Root:
             "images_in": False,
             "calls": {},
             "shapes_count": 0,
+            "padding": None,
         }
 
     def add(self, call: RootCall, inputs: Flat) -> None:
@@ -175,6 +196,22 @@ class _Root:
             self.seen["shapes_count"] = len(self._shapes)
             if any(len(shape) == 4 for _, shape in shapes.values()):
                 self.seen["images_in"] = True
+
+
+def _taken_apart(call: RootCall) -> tuple[Flat, dict[str, Any]]:
+    """What goes into a call, in the form that a capture has it, so that digests are the same.
+
+    An empty cache, which transformers make to fill it, is as good as none.
+    """
+    flat = Flat(_torch())
+    kwargs = {key: each for key, each in call.kwargs.items() if not _is_empty_cache(each)}
+    args = flat.add(list(call.args), "in")
+    return flat, {"args": args, "kwargs": flat.add(kwargs, "in")}
+
+
+def _is_empty_cache(value: Any) -> bool:
+    length = getattr(value, "get_seq_length", None)
+    return type(value).__name__.endswith("Cache") and length is not None and length() == 0
 
 
 def is_sampled(number: int) -> bool:
