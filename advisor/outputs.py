@@ -110,10 +110,14 @@ class Output:
             for a, b in zip(self.tensors, other.tensors, strict=True)
         )
 
-    def compared(self) -> tuple[Tensor, ...]:
-        """What distances are taken of: everything, or else the rows of numbers."""
-        numbers = (each.tensor for each in self.rows if each.how in ("row", "mean"))
-        return self.tensors or tuple(numbers)
+    def compared(self, other: Output) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """What distances to `other` are taken of: everything, or what was kept of both."""
+        if self.tensors and other.tensors:
+            return self.tensors, other.tensors
+        return self._numbers(), other._numbers()
+
+    def _numbers(self) -> tuple[Tensor, ...]:
+        return tuple(each.tensor for each in self.rows if each.how in ("row", "mean"))
 
 
 def read_outputs(folder: str) -> tuple[Output, ...]:

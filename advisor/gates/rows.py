@@ -113,7 +113,7 @@ def _rows(output: Output, count: int) -> list[Row]:
     items = output.items
     if len(items) != count:
         items = tuple(f"{output.inputs}:{place}" for place in range(count))
-    return [Row(output.call, place, count, item, output.inputs) for place, item in enumerate(items)]
+    return [Row(output.call, count, item, output.inputs) for item in items]
 
 
 def array(tensor: Tensor) -> NDArray[Any] | None:

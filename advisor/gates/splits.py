@@ -1,9 +1,10 @@
 """Which inputs calibrate, which screen, and which judge: never the same ones twice.
 
-The inputs of a program are cut into short blocks of time, since neighbours are alike (frames of one
+The calls of a program are cut into short blocks of time, since neighbours are alike (frames of one
 film, messages of one talk), and a whole block has one part. An input that comes again stays in the
 part where it was first, whatever the later block is. Which block a call is in depends on its number
-and on its number of rows alone, so that a sample of the calls is split as all of them are.
+and on its number of rows alone, so that a sample of the calls is split as all of them are; a call
+is never divided, so that whoever calibrates may take it as it is.
 """
 
 from __future__ import annotations
@@ -32,13 +33,12 @@ JUDGING_SHARE = _PATTERN.count("judging") / len(_PATTERN)
 
 
 class Row(NamedTuple):
-    """One input: the `row`-th of `rows` in the call with this number. `digest` is of its content.
+    """One input: one of `rows` in the call with this number. `digest` is of its content.
 
     `call_digest` is of the whole call's inputs, as a capture names them too.
     """
 
     call: int
-    row: int
     rows: int
     digest: str
     call_digest: str = ""
@@ -57,12 +57,9 @@ class Split:
         return found
 
 
-def part_of(call: int, row: int = 0, rows: int = 1) -> Part:
-    """The part of an input at its first appearance."""
-    if rows >= BLOCK_ROWS:
-        block = call * (rows // BLOCK_ROWS) + row // BLOCK_ROWS
-    else:
-        block = call * rows // BLOCK_ROWS
+def part_of(call: int, rows: int = 1) -> Part:
+    """The part of the inputs of a call with so many rows, at their first appearance."""
+    block = call if rows >= BLOCK_ROWS else call * max(1, rows) // BLOCK_ROWS
     return _PATTERN[block % len(_PATTERN)]
 
 
@@ -80,6 +77,6 @@ def split(inputs: Iterable[Row], calibrated: Collection[str] = ()) -> Split:
         if row.digest in seen:
             continue
         seen.add(row.digest)
-        part = "calibration" if row.digest in used else part_of(row.call, row.row, row.rows)
+        part = "calibration" if row.digest in used else part_of(row.call, row.rows)
         places[part].append(place)
     return Split(*(tuple(places[name]) for name in ("calibration", "screening", "judging")))
