@@ -137,6 +137,9 @@ def advice_document(
         "spent": spent,
         "notes": list(notes),
         "limits": question.limits.as_json(),
+        "power_model": None
+        if question.power is None
+        else {"idle_w": question.power.idle_w, "active_w": question.power.active_w},
         "seed": question.seed,
         "budget": setting.budget,
         "cpus": setting.cpus,
@@ -194,6 +197,7 @@ def _baseline(found: Baseline) -> dict[str, object]:
         "energy_j": found.energy_j,
         "unit_cpu_s": found.unit_cpu_s,
         "unit_energy_j": found.unit_energy_j,
+        "unit_wall_s": found.unit_wall_s,
         **_needs(found.needs),
     }
 

@@ -23,6 +23,7 @@ from advisor.trials import (
     modelled_j,
     unit_cpu_s,
     unit_energy_j,
+    unit_wall_s,
     wall_s,
 )
 from advisor.verdicts import (
@@ -107,6 +108,7 @@ class Baseline:
     energy_j: float | None
     unit_cpu_s: float | None = None
     unit_energy_j: float | None = None
+    unit_wall_s: float | None = None
     needs: Needs = field(default_factory=Needs)
 
 
@@ -152,6 +154,7 @@ def baseline(trials: Trials, names: Sequence[str], title: str) -> Baseline | Non
         middle(energy_j),
         middle(unit_cpu_s),
         middle(unit_energy_j),
+        middle(unit_wall_s),
         needs_of(trials, names),
     )
 

@@ -91,6 +91,11 @@ def unit_cpu_s(replay: Replay) -> float | None:
     return None if replay.marginal is None else replay.marginal.cpu_s
 
 
+def unit_wall_s(replay: Replay) -> float | None:
+    """Seconds of the clock for one unit of work, after the warm-up."""
+    return None if replay.marginal is None else replay.marginal.wall_s
+
+
 def unit_energy_j(replay: Replay) -> float | None:
     """Joules of one unit of work, after the warm-up."""
     return None if replay.marginal is None else replay.marginal.energy_j

@@ -6,6 +6,8 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+from advisor.report.facts import latency_in_words, memory_in_words, year
+from advisor.report.scale import Scale, saving
 from advisor.report.words import WIDTH as _WIDTH
 from advisor.report.words import Document, cut, plural, resolution, seconds, wrapped
 from frugalwatch.report import format as show
@@ -15,10 +17,10 @@ from frugalwatch.report.style import Style
 _UNDER_A_ROW: Any = {"initial_indent": " " * 6, "subsequent_indent": " " * 8}  # of textwrap
 
 
-def report(document: Document, style: Style) -> str:
-    """The whole report."""
-    blocks = [_head(document, style), _table(document, style), _tried(document, style)]
-    blocks.append(_rejected(document, style))
+def report(document: Document, style: Style, scale: Scale | None = None) -> str:
+    """The whole report; with the first one's figures of a year where `scale` has a rate."""
+    blocks = [_head(document, style), _table(document, style), _year(document, scale or Scale())]
+    blocks += [_tried(document, style), _rejected(document, style)]
     blocks += [_apply(document, style), _caveats(document)]
     return "\n\n".join(block for block in blocks if block)
 
@@ -69,7 +71,7 @@ def _counted(document: Document) -> str:
 def _table(document: Document, style: Style) -> str:
     rows = document["recommendations"]
     if not rows:
-        return "\n".join(wrapped(_nothing(document)))
+        return "\n".join(wrapped(nothing(document)))
     unit = "Energy" if document["unit"] == "energy_j" else "CPU time"
     lines = [style.bold(f" #  {'Change':<22}{unit:<20}{'Time':<8}{'Output':<13}Saves")]
     for row in rows:
@@ -81,6 +83,7 @@ def _table(document: Document, style: Style) -> str:
             f"{_saved(row, document)}"
         )
         lines += _by_unit(row, document)
+        lines += _needs(row)
         if row["versus_one_thread"] is not None:
             lines.append(
                 f"    {'  against one thread':<22}{change_with_bounds(row['versus_one_thread'])}"
@@ -140,7 +143,7 @@ def _claim(row: Document) -> str:
     return "That is CPU time; whether number 1 saves energy as well is not known without a counter"
 
 
-def _nothing(document: Document) -> str:
+def nothing(document: Document) -> str:
     if document["state"] == "interrupted":
         return "Interrupted before anything could be confirmed."
     unsettled = [r for r in document["not_recommended"] if r["verdict"] == "not confirmed"]
@@ -151,6 +154,28 @@ def _nothing(document: Document) -> str:
     if document["not_tried"]:
         return "Nothing worth doing: nothing that is known here applies to this program."
     return "Nothing to advise on."
+
+
+def _year(document: Document, scale: Scale) -> str:
+    """What number 1 saves in a year, and when it pays back."""
+    if scale.requests_per_day is None or not document["recommendations"]:
+        return ""
+    first = document["recommendations"][0]
+    saved = saving(first, document, scale)
+    lines: list[str] = []
+    for fact in year(document, saved, scale.factor):
+        mark = f" [{fact.origin}]" if fact.origin else ""
+        lines += textwrap.wrap(f"{fact.label}: {fact.text}{mark}", _WIDTH, **_UNDER_A_ROW)
+    return "\n".join(["  Number 1, in a year:", *lines]) if lines else ""
+
+
+def _needs(row: Document) -> list[str]:
+    """How long a request takes with a change, and how much memory its processes hold."""
+    parts = [latency_in_words(row.get("latency")), memory_in_words(row.get("peak_memory_bytes"))]
+    if parts[1]:
+        parts[1] = f"memory {parts[1]}"
+    known = [part for part in parts if part]
+    return textwrap.wrap("; ".join(known), _WIDTH, **_UNDER_A_ROW) if known else []
 
 
 def _tried(document: Document, style: Style) -> str:

@@ -1,0 +1,224 @@
+"""What is said of one recommendation, point by point, whatever it is written in afterwards."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from advisor.report.scale import J_PER_KWH, Bounded, Saving
+from advisor.report.words import Document, amount, each, plural
+from frugalwatch.carbon.grid import GridFactor
+from frugalwatch.report import format as show
+from frugalwatch.report.ratio import change_with_bounds
+
+# What each axis of a verdict is called.
+_DECIDED = {
+    "whole": "whole runs",
+    "unit": "one unit of work: in runs this short the start hides it",
+    "time": "time: it saves waiting",
+}
+
+
+class Fact(NamedTuple):
+    """One point: `label` is short, `origin` is measured, modelled or empty."""
+
+    label: str
+    text: str
+    origin: str = ""
+
+
+def facts(
+    row: Document, document: Document, saved: Saving | None, factor: GridFactor | None
+) -> list[Fact]:
+    """Everything about one recommendation but how to apply it."""
+    return [
+        *_saving(row, document, saved),
+        *year(document, saved, factor),
+        *_needs(row, document),
+        *_quality(row),
+        *_adopting(row, document, saved),
+        *([Fact("Risk", row["risk"])] if row.get("risk") else []),
+    ]
+
+
+def _saving(row: Document, document: Document, saved: Saving | None) -> Iterator[Fact]:
+    energy = document["unit"] == "energy_j"
+    what = "Energy" if energy else "CPU time"
+    yield Fact(f"{what} of a run", change_with_bounds(row.get("ratio")) or "unknown", "measured")
+    per_unit = (row.get("per_unit") or {}).get("ratio")
+    if per_unit and document.get("work"):
+        yield Fact(
+            f"{what} of a {document['work']['unit']}", change_with_bounds(per_unit), "measured"
+        )
+    if row.get("wall_ratio"):
+        yield Fact("Time of a run", change_with_bounds(row["wall_ratio"]), "measured")
+    if row.get("versus_one_thread"):
+        yield Fact("Against one thread", change_with_bounds(row["versus_one_thread"]), "measured")
+    if saved is not None:
+        yield Fact(
+            f"Saves in each {saved.unit}",
+            _spread(saved.cost, lambda v: each(v, document["unit"], 2)),
+            "measured",
+        )
+        if not energy and saved.energy_j is not None:
+            yield Fact(
+                f"Energy of each {saved.unit}",
+                f"saves ~{_spread(saved.energy_j, lambda v: show.joules(v, 2))}",
+                "modelled",
+            )
+        elif not energy:
+            yield Fact("Energy", "not claimed: without a counter this is a saving of CPU time only")
+    yield Fact("Decided by", _DECIDED.get(row.get("decided_by", "whole"), ""))
+
+
+def year(document: Document, saved: Saving | None, factor: GridFactor | None) -> Iterator[Fact]:
+    """What it saves in a year, where a rate was given and the unit is known to be saved."""
+    if saved is None or saved.requests_per_day is None or saved.year_cost is None:
+        return
+    rate = f"at {saved.requests_per_day:,.0f} {plural(saved.unit)} a day"
+    origin = "modelled" if saved.modelled else "measured"
+    if document["unit"] == "cpu_s":
+        hours = saved.year_cost.times(1 / 3600)
+        yield Fact(
+            "A year", f"{_spread(hours, lambda v: show.significant(v, 2))} CPU-h {rate}", "measured"
+        )
+    if saved.year_energy_j is None:
+        return
+    about = "~" if saved.modelled else ""
+    kwh = saved.year_energy_j.times(1 / J_PER_KWH)
+    yield Fact(
+        "Energy a year",
+        f"{about}{_spread(kwh, lambda v: show.significant(v, 2))} kWh {rate}",
+        origin,
+    )
+    if saved.year_co2e is not None and factor is not None:
+        found = saved.year_co2e
+        carbon = Bounded(found.co2e_g, found.low_g, found.high_g).times(1e-3)
+        yield Fact(
+            "Carbon a year",
+            f"{about}{_spread(carbon, lambda v: show.significant(v, 2))} kg CO2e"
+            f" ({grid_in_words(factor)})",
+            origin,
+        )
+    money = saved.year_money
+    if money is not None:
+        amounts = Bounded(money.amount, money.low, money.high)
+        yield Fact(
+            "Money a year",
+            f"{about}{_spread(amounts, lambda v: show.significant(v, 2))} {money.currency}"
+            f" (at {money.price_per_kwh:g} {money.currency} a kWh)",
+            origin,
+        )
+
+
+def grid_in_words(factor: GridFactor) -> str:
+    """Zone, year, kind and source of a gram, and whether anybody chose it."""
+    assumed = "assumed: " if factor.assumed else ""
+    return (
+        f"{assumed}{factor.zone_name} {factor.year}, {factor.g_per_kwh:.0f} g/kWh,"
+        f" {factor.kind}, {factor.source}"
+    )
+
+
+def latency_in_words(found: Document | None) -> str:
+    """`p50 12 ms, p95 15 ms per call`; empty for unknown."""
+    if not found:
+        return ""
+    parts = [
+        f"{name} {show.duration(found[f'{name}_s'])}"
+        for name in ("p50", "p95", "p99")
+        if found.get(f"{name}_s") is not None
+    ]
+    return f"{', '.join(parts)} per {found['unit']}"
+
+
+def memory_in_words(value: float | None) -> str:
+    """`412 MiB`; empty for unknown."""
+    return "" if value is None else f"{value / 2**20:.0f} MiB"
+
+
+def size_in_words(value: float | None) -> str:
+    """`4.2 MB`; empty for unknown."""
+    return "" if value is None else f"{show.significant(value / 1e6, 2)} MB"
+
+
+def _needs(row: Document, document: Document) -> Iterator[Fact]:
+    base = (document.get("baselines") or [{}])[0]
+    for label, key, words in (
+        ("Latency", "latency", latency_in_words),
+        ("Peak memory", "peak_memory_bytes", memory_in_words),
+    ):
+        now, before = words(row.get(key)), words(base.get(key))
+        if now:
+            yield Fact(label, f"{now}; as written {before or 'unknown'}", "measured")
+    if row.get("file_bytes") is not None:
+        yield Fact("Size on disk", size_in_words(row["file_bytes"]), "measured")
+    if row.get("on_front"):
+        yield Fact(
+            "Pareto", "no other change is better in cost, latency, memory and quality at once"
+        )
+
+
+def _quality(row: Document) -> Iterator[Fact]:
+    quality = row.get("quality") or {}
+    yield Fact("Output", _sentence(quality.get("finding", "?"), quality.get("reason")))
+    for gate in gates_of(quality):
+        yield Fact("Quality", gate_in_words(gate), "measured")
+
+
+def gates_of(quality: Document) -> list[Document]:
+    """What gates found, whether there is one or several."""
+    found = quality.get("gates") or quality.get("gate") or []
+    return [found] if isinstance(found, dict) else [g for g in found if isinstance(g, dict)]
+
+
+def gate_in_words(gate: Document) -> str:
+    """What a gate says, with its value, bounds and limit where its sentence lacks them."""
+    parts = [str(gate.get("sentence") or gate.get("measure") or "")]
+    value, low, high = (gate.get(key) for key in ("value", "low", "high"))
+    if value is not None and low is not None and high is not None:
+        parts.append(f"{value:.4g} (between {low:.4g} and {high:.4g}), limit {gate.get('limit')}")
+    if gate.get("judged"):
+        parts.append(f"judged on {gate['judged']} inputs")
+    return "; ".join(part for part in parts if part)
+
+
+def _adopting(row: Document, document: Document, saved: Saving | None) -> Iterator[Fact]:
+    yield Fact("Cost to adopt", row.get("one_off") or "nothing")
+    if row.get("needs"):
+        needs = row["needs"]
+        yield Fact("Needs", needs if isinstance(needs, str) else ", ".join(map(str, needs)))
+    per_unit, work = row.get("per_unit") or {}, document.get("work")
+    for label, key in (("First start", "first_start_extra"), ("Each start", "start_extra")):
+        if per_unit.get(key) is not None:
+            sign = "+" if per_unit[key] >= 0 else "-"
+            yield Fact(
+                label, f"{sign}{amount(abs(per_unit[key]), document['unit'], 2)}", "measured"
+            )
+    if per_unit.get("pay_back_units") is not None and work:
+        count = per_unit["pay_back_units"]
+        yield Fact("Start pays back", f"after {count:,} {plural(work['unit'])} of a run", "derived")
+    if saved is not None and saved.pay_back_requests is not None:
+        text = f"after {saved.pay_back_requests:,} {plural(saved.unit)}"
+        if saved.pay_back_days is not None:
+            text += f", which is {_days(saved.pay_back_days)}"
+        yield Fact("Finding it pays back", f"{text} (all replays of this advice)", "derived")
+
+
+def _days(days: float) -> str:
+    if days < 0.1:
+        return f"{show.duration(days * 86400)} at that rate"
+    return f"{show.significant(days, 2)} days at that rate"
+
+
+def _spread(found: Bounded, show_one: Callable[[float], str]) -> str:
+    """`1.2 ms (1.0 ms to 1.4 ms)`: the value, then its ends."""
+    value, low, high = (show_one(v) for v in (found.value, found.low, found.high))
+    if math.isclose(found.low, found.high):
+        return value
+    return f"{value} ({low} to {high})"
+
+
+def _sentence(finding: str, reason: str | None) -> str:
+    return f"{finding}: {reason}" if reason else finding

@@ -1,0 +1,79 @@
+"""An advice in Markdown, for an issue, a pull request or a page of notes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from advisor.report.facts import Fact
+from advisor.report.scale import Scale
+from advisor.report.telling import Change, Told, told
+from advisor.report.words import Document
+
+_CODE = frozenset({"Try it", "Measure it again", "In a shell", "In your code"})
+
+
+def markdown(document: Document, scale: Scale) -> str:
+    """The whole report."""
+    found = told(document, scale)
+    lines = [f"# {found.title}", "", f"`{found.command}`", "", f"**{_plain(found.answer)}**", ""]
+    lines += [*found.lead, ""]
+    if found.baselines:
+        lines += _table(
+            ["as it is", *found.baseline_heads], ([b.name, *b.cells] for b in found.baselines)
+        )
+    for change in found.changes:
+        lines += _change(change)
+    lines += _rest(found)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _change(change: Change) -> Iterator[str]:
+    yield from (f"## {change.number}. {_plain(change.name)}", "", _plain(change.headline), "")
+    yield from _table(["", "", "known by"], ([f.label, f.text, f.origin] for f in change.facts))
+    yield from ("### Apply it", "")
+    for fact in change.apply:
+        if fact.label in _CODE:
+            language = "python" if fact.label == "In your code" else "sh"
+            yield from (f"{fact.label}:", "", f"```{language}", fact.text, "```", "")
+        else:
+            yield from (f"{fact.label}: {_plain(fact.text)}", "")
+
+
+def _rest(found: Told) -> Iterator[str]:
+    if found.rejected:
+        yield from ("## Not recommended", "")
+        yield from _table(
+            ["change", "measured", "verdict", "reason"],
+            ([r.name, r.figure, r.verdict, r.reason] for r in found.rejected),
+        )
+    for title, facts in (("Tried, since", found.tried), ("To repeat it", found.reproduction)):
+        if facts:
+            yield from (f"## {title}", "")
+            yield from (_item(fact) for fact in facts)
+            yield ""
+    for title, sentences in (("What was assumed", found.assumed), ("Notes", found.notes)):
+        if sentences:
+            yield from (f"## {title}", "")
+            yield from (f"- {_plain(sentence)}" for sentence in sentences)
+            yield ""
+
+
+def _item(fact: Fact) -> str:
+    return f"- {fact.label}: {_plain(fact.text)}"
+
+
+def _table(heads: list[str], rows: Iterable[list[str]]) -> list[str]:
+    lines = [_row(heads), "|" + " --- |" * len(heads)]
+    return [*lines, *(_row(row) for row in rows), ""]
+
+
+def _row(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(_plain(cell).replace("|", "\\|") for cell in cells) + " |"
+
+
+def _plain(text: str) -> str:
+    """One line in which nothing is markup: names of classes and files hold `_` and `*`."""
+    line = " ".join(text.split())
+    for mark in "\\`*_<>[]":
+        line = line.replace(mark, f"\\{mark}")
+    return line
