@@ -9,12 +9,18 @@ from __future__ import annotations
 import os
 import select
 import signal
+import sqlite3
 import time
 from typing import TYPE_CHECKING
 
+from collectors.cpu_time import machine_busy_us
+from frugalwatch.daemon.attribution import MINUTE_NS, Attribution
+from frugalwatch.daemon.processes import ProcessWatch
 from frugalwatch.daemon.session import note_stop, open_session
 from frugalwatch.ledger.journal import Journal
+from frugalwatch.ledger.minutes import MinuteRows
 from frugalwatch.ledger.paths import locate
+from frugalwatch.ledger.retention import DAY_NS, thin_to_days, thin_to_minutes
 from frugalwatch.sampler.clocks import ClockWatch, note_clock_changes
 from frugalwatch.sampler.panel import Panel
 from frugalwatch.sampler.recorder import Recorder
@@ -27,6 +33,11 @@ if TYPE_CHECKING:
 # A commit costs 1 ms. What a kill loses is power detail of this time, and no energy of counters.
 _COMMIT_NS = 5_000_000_000
 _LAST_LOOK_S = 0.9
+# 500 processes take 6 ms a walk.
+_WALK_NS = 10_000_000_000
+_HOUSE_NS = 3_600_000_000_000
+_THINNING_S = 0.2  # of recordings of earlier boots, an hour
+_THINNED = "thinned"
 _STOP = (signal.SIGTERM, signal.SIGINT)
 _NAMES = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "SIGINT", signal.SIGHUP: "SIGHUP"}
 
@@ -41,17 +52,23 @@ class Daemon:
         self._shelf = shelf
         place = locate(context.plan.ledger_path, context.plan.environment)
         self._journal = Journal(place.ledger, notify=_say, lasting=True)
-        self._recorder = Recorder(self._journal)
+        self._minutes = MinuteRows()
+        settings = context.plan.settings
+        processes = ProcessWatch(context.plan.host.procfs, by_user=settings.by_user)
+        self._attribution = Attribution(self._minutes, processes)
+        self._recorder = Recorder(self._journal, self._attribution)
         self._panel = Panel(context, readers, self._recorder)
         self._clocks = ClockWatch()
         self._interval_ns = round(context.plan.settings.interval_s * 1e9)
         self._commit_at_ns = 0
+        self._walk_at_ns = self._minute_at_ns = self._house_at_ns = 0
         self._asked: int | None = None
 
     def run(self) -> int:
         """Sample until a signal asks for an end."""
         wake = self._listen_to_signals()
         resumed = open_session(self._journal, self._context, self._shelf)
+        self._journal.recording.minutes = self._minutes
         if resumed:
             self._recorder.go_on_from(self._journal.last_readings())
         self._panel.open(self._journal.calibration(), resume=resumed)
@@ -67,6 +84,8 @@ class Daemon:
                 next_poll = now + poll_ns
             if now >= next_tick:
                 self._tick()
+                self._attribute()
+                self._keep_house()
                 next_tick = self._after(time.monotonic_ns())
                 continue
             self._wait((min(next_tick, next_poll) - now) / 1e9, wake)
@@ -86,6 +105,38 @@ class Daemon:
             self._write(now)
         else:
             self._panel.save()
+
+    def _attribute(self) -> None:
+        """Right behind a tick, since walking over thousands of processes takes a while."""
+        now = time.monotonic_ns()
+        if now >= self._minute_at_ns:
+            self._attribution.close_minute(machine_busy_us(self._context.plan.host))
+            self._minute_at_ns = (now // MINUTE_NS + 1) * MINUTE_NS
+            self._walk_at_ns = now + _WALK_NS
+        elif now >= self._walk_at_ns:
+            self._attribution.walk()
+            self._walk_at_ns = now + _WALK_NS
+
+    def _keep_house(self) -> None:
+        """Thin what is old, an hour's worth each hour, and tell of what no ledger could take."""
+        now = time.monotonic_ns()
+        if now < self._house_at_ns:
+            return
+        self._house_at_ns = now + _HOUSE_NS
+        settings = self._context.plan.settings
+        limit_ns = now - round(settings.raw_sample_days * DAY_NS)
+        begin_ns = self._shelf.own.get(_THINNED, (0,))[0]
+        days_before_utc_ns = time.time_ns() - round(settings.minute_days * DAY_NS)
+
+        def work(connection: sqlite3.Connection) -> None:
+            if limit_ns > begin_ns and self._journal.run_id is not None:
+                thin_to_minutes(connection, self._journal.run_id, begin_ns, limit_ns)
+                self._shelf.put_own(_THINNED, (limit_ns,))
+            thin_to_days(connection, days_before_utc_ns)
+
+        self._journal.attend(work)
+        raw_before_utc_ns = time.time_ns() - round(settings.raw_sample_days * DAY_NS)
+        self._journal.thin(raw_before_utc_ns, budget_s=_THINNING_S)
 
     def _write(self, now_ns: int) -> None:
         self._say_what_is_missing(now_ns)

@@ -306,6 +306,17 @@ class Journal:
         except Exception as error:  # noqa: BLE001 - this class answers for never raising
             self._failed(error)
 
+    def attend(self, work: Callable[[sqlite3.Connection], None]) -> bool:
+        """Have something done to the open ledger between two commits; False if it was not done."""
+        if self._conn is None or self._failures:
+            return False
+        try:
+            work(self._conn)
+        except Exception as error:  # noqa: BLE001 - this class answers for never raising
+            self._failed(error)
+            return False
+        return True
+
     def close(self) -> None:
         """Publish the finished run where an inbox is set, and close the database. Safe twice."""
         conn, self._conn = self._conn, None

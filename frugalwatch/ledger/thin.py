@@ -49,14 +49,14 @@ def thin(conn: sqlite3.Connection, older_than_utc_ns: int, *, budget_s: float | 
     ).fetchall():
         if stop_s is not None and time.monotonic() > stop_s:
             break
-        removed += _thin_series(conn, "usage", "run_id", run_id, limit)
+        removed += thin_series(conn, "usage", "run_id", run_id, limit)
         removed += thin_told(conn, run_id, limit, minute_ns=MINUTE_NS, slice_ns=_SLICE_NS)
         for (stream_id,) in conn.execute(
             "SELECT id FROM stream WHERE run_id = ?", (run_id,)
         ).fetchall():
-            removed += _thin_series(conn, "sample", "stream_id", stream_id, limit)
-            removed += _thin_series(conn, "gpu_usage", "stream_id", stream_id, limit)
-            removed += _thin_series(conn, "condition", "stream_id", stream_id, limit)
+            removed += thin_series(conn, "sample", "stream_id", stream_id, limit)
+            removed += thin_series(conn, "gpu_usage", "stream_id", stream_id, limit)
+            removed += thin_series(conn, "condition", "stream_id", stream_id, limit)
         if ended is not None and ended < limit:
             with writing(conn):
                 conn.execute("UPDATE run SET thinned = 1 WHERE id = ?", (run_id,))
@@ -64,27 +64,43 @@ def thin(conn: sqlite3.Connection, older_than_utc_ns: int, *, budget_s: float | 
     return removed
 
 
-def _thin_series(
-    conn: sqlite3.Connection, table: str, owner: str, number: int, limit_mono_ns: int
+def thin_series(
+    conn: sqlite3.Connection,
+    table: str,
+    owner: str,
+    number: int,
+    limit_mono_ns: int,
+    *,
+    begin_mono_ns: int = 0,
+    every_ns: int = MINUTE_NS,
 ) -> int:
-    first, last, count = conn.execute(
-        f"SELECT min(t_mono_ns), max(t_mono_ns), count(*) FROM {table}"
-        f" WHERE {owner} = ? AND t_mono_ns < ?",
-        (number, limit_mono_ns),
+    """Thin what one owner has in a table before `limit_mono_ns` to a row every `every_ns`.
+
+    Nothing before `begin_mono_ns` is looked at. How many rows went. Needs the table temp.edge.
+    """
+    where = f"FROM {table} WHERE {owner} = ?"
+    first, last = conn.execute(
+        f"SELECT (SELECT min(t_mono_ns) {where} AND t_mono_ns >= ?),"
+        f" (SELECT max(t_mono_ns) {where} AND t_mono_ns < ?)",
+        (number, begin_mono_ns, number, limit_mono_ns),
     ).fetchone()
-    if count < 3:
+    if first is None or last is None or first >= last:
         return 0
-    newest = conn.execute(f"SELECT max(t_mono_ns) FROM {table} WHERE {owner} = ?", (number,))
-    _keep_edges(conn, table, owner, number, (first, newest.fetchone()[0]))
+    ends = conn.execute(
+        f"SELECT (SELECT min(t_mono_ns) {where}), (SELECT max(t_mono_ns) {where})",
+        (number, number),
+    ).fetchone()
+    _keep_edges(conn, table, owner, number, ends)
     statement = _DELETE.format(table=table, owner=owner)
     removed = 0
-    begin = first - first % MINUTE_NS
+    slice_ns = _SLICE_NS // MINUTE_NS * every_ns
+    begin = first - first % every_ns
     while begin <= last:
-        end = min(begin + _SLICE_NS, limit_mono_ns)
-        values = {"id": number, "begin": begin, "end": end, "minute": MINUTE_NS}
+        end = min(begin + slice_ns, limit_mono_ns)
+        values = {"id": number, "begin": begin, "end": end, "minute": every_ns}
         with writing(conn):
             removed += conn.execute(statement, values).rowcount
-        begin += _SLICE_NS
+        begin += slice_ns
     return removed
 
 
