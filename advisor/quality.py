@@ -10,6 +10,10 @@ from statistics import mean
 from typing import Literal, TypeAlias
 
 from advisor.agreement import ENOUGH_SAMPLES, Agreement
+from advisor.gates.gate import NumpyMissingError, Untold, gate
+from advisor.gates.options import GateOptions
+from advisor.gates.result import GateResult
+from advisor.gates.splits import Part
 from advisor.replay import Replay
 from advisor.trials import BASELINES, Trial, Trials
 
@@ -31,7 +35,8 @@ _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 class Quality:
     """What was found, and the sentence that explains it. `drift` is of the metric, signed.
 
-    `agreement` is of what the program's modules compute, where that was compared.
+    `agreement` is of what the program's modules compute, where that was compared; `gate` what a
+    gate found of a change that is `lossy` by its nature.
     """
 
     finding: Finding
@@ -39,6 +44,8 @@ class Quality:
     metric: float | None = None
     drift: float | None = None
     agreement: Agreement | None = None
+    gate: GateResult | None = None
+    lossy: bool = False
 
     @property
     def lossless(self) -> bool:
@@ -49,6 +56,14 @@ class Quality:
     def acceptable(self) -> bool:
         """Whether nothing speaks against the change; "cannot tell" is passed on to the reader."""
         return self.finding not in ("differs", "beyond limit")
+
+    @property
+    def settled(self) -> bool:
+        """Whether enough speaks for it: what is lossy is not recommended unless its loss is known.
+
+        A change that should not move anything needs no such proof.
+        """
+        return self.acceptable and not (self.lossy and self.finding == "cannot tell")
 
 
 class Metric:
@@ -83,6 +98,19 @@ class Computed:
     learns: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A change that computes in another precision, and how far it may move the answers.
+
+    `calibrated` are digests of the inputs that it was tuned by, which judge nothing. While variants
+    are still being chosen it is judged by inputs of the `part` "screening".
+    """
+
+    options: GateOptions = field(default_factory=GateOptions)
+    calibrated: tuple[str, ...] = ()
+    part: Part = "judging"
+
+
 def judge(
     trials: Trials,
     variant: str,
@@ -91,36 +119,87 @@ def judge(
     tolerance: float | None,
     switches: Collection[str] = (),
     computed: Computed = Computed(),
+    loss: Loss | None = None,
 ) -> Quality:
     """Compare a variant's answers with those of the program as written.
 
     With `metric` by the mean paired difference of the number, against `tolerance` (absolute; None:
-    the largest difference that the program showed against itself). Else byte by byte, and where it
-    has `switches` that act inside the program also by what its modules compute.
+    the largest difference that the program showed against itself, or a point where there is a
+    `loss`). Else a change with a `loss` goes through a gate; others are compared byte by byte, and
+    where they have `switches` that act inside the program also by what its modules compute.
     """
     agreement = computed.by_variant.get(variant)
     if metric:
-        found = _by_metric(trials, variant, tolerance)
-        reason = found.reason
+        points = None if loss is None else loss.options.max_drop_points
+        found = _by_metric(trials, variant, tolerance, points)
         if agreement is not None and agreement.calls and not agreement.exact:
-            reason = f"{reason}; {in_words(agreement)}"
-        return replace(found, reason=reason, agreement=agreement)
+            found = replace(found, reason=f"{found.reason}; {in_words(agreement)}")
+        result = None if loss is None else _gated(agreement, loss)
+        return replace(
+            found,
+            agreement=agreement,
+            gate=result if isinstance(result, GateResult) else None,
+            lossy=loss is not None,
+        )
     printed = _by_output(trials, variant)
+    if loss is not None:
+        return replace(
+            _by_gate(printed, agreement, computed, loss), agreement=agreement, lossy=True
+        )
     if _HARMLESS.issuperset(switches):
         return printed
     return replace(_by_values(printed, agreement, computed), agreement=agreement)
 
 
-def _by_values(printed: Quality, agreement: Agreement | None, computed: Computed) -> Quality:
-    """What is said of a change that acts on what modules compute, from both."""
-    if agreement is None or not agreement.calls:
-        why = "what its modules compute could not be compared"
-        if agreement is not None:
-            why = "what goes into its modules differs from run to run"
-        return _untold(printed, why)
+def _by_gate(
+    printed: Quality, agreement: Agreement | None, computed: Computed, loss: Loss
+) -> Quality:
+    """What is said of a change that is lossy: its limit decides, and not whether digits differ."""
+    why_not = _incomparable(agreement, computed)
+    if why_not is None and computed.learns:
+        why_not = "its modules learn as it runs, so that every difference grows"
+    if why_not is not None:
+        return Quality("cannot tell", f"{why_not}; name a number: --metric")
+    if agreement is not None and agreement.to_rounding and printed.finding != "differs":
+        finding: Finding = "identical" if agreement.exact else "to rounding"
+        return Quality(finding, in_words(agreement))
+    result = _gated(agreement, loss)
+    if isinstance(result, Untold):
+        return Quality("cannot tell", f"{result.reason}; name a number: --metric")
+    if loss.part != "judging":
+        finding = "beyond limit" if result.hopeless else "cannot tell"
+    else:
+        finding = {True: "within limit", False: "beyond limit", None: "cannot tell"}[
+            result.acceptable
+        ]  # type: ignore[assignment]
+    return Quality(finding, result.sentence, gate=result)
+
+
+def _gated(agreement: Agreement | None, loss: Loss) -> GateResult | Untold:
+    pairs = () if agreement is None else agreement.pairs
+    try:
+        return gate(pairs, loss.options, loss.part, frozenset(loss.calibrated))
+    except NumpyMissingError as missing:  # what was measured is worth more than an error
+        return Untold(f"{missing.message} ({missing.hint})")
+
+
+def _incomparable(agreement: Agreement | None, computed: Computed) -> str | None:
+    """Why what modules compute cannot be compared; None if it can."""
+    if agreement is None:
+        return "what its modules compute could not be compared"
+    if not agreement.calls:
+        return "what goes into its modules differs from run to run"
     own = computed.own
     if own is not None and not (own.exact or own.to_rounding):
-        return _untold(printed, "what its modules compute differs from run to run")
+        return "what its modules compute differs from run to run"
+    return None
+
+
+def _by_values(printed: Quality, agreement: Agreement | None, computed: Computed) -> Quality:
+    """What is said of a change that acts on what modules compute, from both."""
+    why_not = _incomparable(agreement, computed)
+    if agreement is None or why_not is not None:
+        return _untold(printed, str(why_not))
     if printed.finding == "differs":
         return Quality("differs", f"{printed.reason} ({in_words(agreement)})")
     calls = f"{agreement.calls} call{'' if agreement.calls == 1 else 's'}"
@@ -178,7 +257,12 @@ def _by_output(trials: Trials, variant: str) -> Quality:
     )
 
 
-def _by_metric(trials: Trials, variant: str, tolerance: float | None) -> Quality:
+def _by_metric(
+    trials: Trials, variant: str, tolerance: float | None, points: float | None = None
+) -> Quality:
+    """By the paired difference. `points` are hundredths of the number that a lossy change may cost
+    where no tolerance was named.
+    """
     rounds: dict[tuple[str, int], dict[str, float]] = {}
     for trial in trials.all:
         if trial.metric is not None and trial.stage != "probe":
@@ -191,6 +275,9 @@ def _by_metric(trials: Trials, variant: str, tolerance: float | None) -> Quality
     limit = tolerance
     if limit is None:
         limit = max(abs(r[names[0]] - r[names[1]]) for r in complete)
+        if points is not None:
+            usual = mean([r[n] for r in complete for n in names])
+            limit = max(limit, points / 100 * abs(usual))
     value = mean([r[variant] for r in complete])
     # A limit that was computed from printed decimals is not exact to the last bit.
     if abs(drift) <= limit * (1 + 1e-9):
