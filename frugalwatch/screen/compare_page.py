@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
@@ -18,7 +16,8 @@ from frugalwatch.report.compare_runs import QUANTITIES, Comparison, compare_runs
 from frugalwatch.report.compare_text import compare_lines
 from frugalwatch.screen.reading import Source
 from frugalwatch.screen.records import Look
-from frugalwatch.screen.view import Export, Page, Wish
+from frugalwatch.screen.scroll_page import ScrollPage
+from frugalwatch.screen.view import Export, Wish
 from frugalwatch.screen.words import Unit, energy_text
 
 # Figures of runs that go on change; reading them all again each second would not be cheap.
@@ -50,7 +49,7 @@ class CompareReader:
         return found
 
 
-class ComparePage(Page):
+class ComparePage(ScrollPage):
     """Ratios with intervals, what differs, and the figures of every run."""
 
     LABEL = "Compare"
@@ -58,15 +57,6 @@ class ComparePage(Page):
  The first side that ended well is what others are held against. An interval takes three
  runs on either side, each side of one command; where energy is modelled,
  CPU time is compared. Runs that failed or go on are in no ratio."""
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("j,down", "scroll('down')", "Scroll", key_display="j k"),
-        Binding("k,up", "scroll('up')", "Scroll", show=False),
-        Binding("pagedown,space", "scroll('page_down')", "Scroll", show=False),
-        Binding("pageup", "scroll('page_up')", "Scroll", show=False),
-        Binding("g,home", "scroll('home')", "Scroll", show=False),
-        Binding("G,end", "scroll('end')", "Scroll", show=False),
-        Binding("q", "close", "Back", show=False),
-    ]
     DEFAULT_CSS = """
     ComparePage #page { height: 1fr; padding: 0; scrollbar-size-vertical: 1; }
     ComparePage Header { display: none; }
@@ -149,12 +139,3 @@ class ComparePage(Page):
             if entry.found is not None
         }
         return Export("comparison", "frugalwatch.screen.comparison/1", rows, about)
-
-    def take_focus(self) -> None:
-        """Let the keys scroll it."""
-        self.query_one("#page").focus()
-
-    def action_scroll(self, where: str) -> None:
-        """Scroll the page: down, up, page_down, page_up, home, end."""
-        page = self.query_one("#page", VerticalScroll)
-        getattr(page, f"scroll_{where}")(animate=False)

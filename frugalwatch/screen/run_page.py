@@ -17,7 +17,8 @@ from frugalwatch.screen.one_run.detail import RunDetail, RunQuestion, RunReader
 from frugalwatch.screen.one_run.drawing import columns_for
 from frugalwatch.screen.one_run.export import detail_rows
 from frugalwatch.screen.records import Look, RunNow
-from frugalwatch.screen.view import Export, Page, Wish
+from frugalwatch.screen.scroll_page import ScrollPage
+from frugalwatch.screen.view import Export, Wish
 from frugalwatch.screen.words import Unit
 
 _TALL = 36
@@ -27,7 +28,7 @@ _PAN = 4  # a quarter of what is shown
 _SHORTEST_NS = 2_000_000_000
 
 
-class RunPage(Page):
+class RunPage(ScrollPage):
     """The page of one run. Tab goes from section to section, + and - zoom into its power."""
 
     LABEL = "Run"
@@ -42,12 +43,6 @@ class RunPage(Page):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab", "section(1)", "Section"),
         Binding("shift+tab", "section(-1)", "Section before", show=False),
-        Binding("j,down", "scroll('down')", "Scroll", key_display="j k"),
-        Binding("k,up", "scroll('up')", "Scroll", show=False),
-        Binding("pagedown,space", "scroll('page_down')", "Scroll", show=False),
-        Binding("pageup", "scroll('page_up')", "Scroll", show=False),
-        Binding("g,home", "scroll('home')", "Scroll", show=False),
-        Binding("G,end", "scroll('end')", "Scroll", show=False),
         Binding("plus,equals_sign", "zoom(1)", "Zoom", key_display="+ -"),
         Binding("minus", "zoom(-1)", "Zoom out", show=False),
         Binding("0", "whole", "Show the whole run", show=False),
@@ -55,7 +50,6 @@ class RunPage(Page):
         Binding("l,right", "pan(1)", "Later", show=False),
         Binding("right_square_bracket,n", "step(1)", "Next run", show=False),
         Binding("left_square_bracket,p", "step(-1)", "Run before", show=False),
-        Binding("q", "close", "Back", show=False),
     ]
     DEFAULT_CSS = """
     RunPage #tabs { height: 1; }
@@ -171,10 +165,6 @@ class RunPage(Page):
         """The phases, devices, metrics and events of the run."""
         return None if self._detail is None else detail_rows(self._detail.document)
 
-    def take_focus(self) -> None:
-        """Let the keys scroll it."""
-        self.query_one("#page").focus()
-
     # -- keys --------------------------------------------------------------------------------------
 
     def action_section(self, by: int) -> None:
@@ -194,11 +184,6 @@ class RunPage(Page):
                 if left <= event.x < left + len(name) + 2:
                     self.action_section(place - self._section)
                 left += len(name) + 3
-
-    def action_scroll(self, where: str) -> None:
-        """Scroll the page: down, up, page_down, page_up, home, end."""
-        page = self.query_one("#page", VerticalScroll)
-        getattr(page, f"scroll_{where}")(animate=False)
 
     def action_zoom(self, by: int) -> None:
         """Show half of the time, or twice as much, around the middle of what is seen."""
