@@ -126,6 +126,8 @@ def advice_document(
         "metric": metric_of_baseline(trials.all),
         "metric_pattern": metric_pattern,
         "tolerance": question.tolerance,
+        "max_drop_points": question.gate.max_drop_points,
+        "gate": question.gate.as_text(),
         "recommendations": [
             {**_recommendation(place, j, question, spent), "on_front": _is_on(on_front, j)}
             for place, j in enumerate(recommended, 1)
@@ -234,9 +236,13 @@ def _judgement(judgement: Judgement) -> dict[str, object]:
             "drift": quality.drift,
             "lossless": quality.lossless,
             "outputs": None if quality.agreement is None else quality.agreement.as_json(),
+            "by_gate": variant.lossy,
+            "gate": None if quality.gate is None else quality.gate.as_json(),
+            "calibrated": list(variant.calibrated),
         },
         "per_unit": {
             "ratio": _ratio(judgement.per_unit),
+            "versus_one_thread": _ratio(judgement.unit_versus_one_thread),
             "saved": judgement.saved_per_unit,
             "start_extra": judgement.start,
             "first_start_extra": judgement.first_start,

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from advisor.gates.options import GateOptions
 from advisor.limits import Limits
 from advisor.needs import Needs, needs_of
 from advisor.per_unit import by_unit
-from advisor.quality import Computed, Quality, judge
+from advisor.quality import Computed, Loss, Quality, judge
 from advisor.statistics import Ratio, centre, ratio
 from advisor.techniques.base import Variant
 from advisor.trials import (
@@ -54,7 +55,8 @@ class Power:
 class Question:
     """How trials are to be judged. `tolerance` is absolute, of the metric.
 
-    `work` is how many units a replay did; 0 where none were counted. `limits` are the user's.
+    `work` is how many units a replay did; 0 where none were counted. `limits` are the user's, and
+    so is `gate`: how far a change in precision may move the answers.
     """
 
     unit: Unit
@@ -65,6 +67,7 @@ class Question:
     computed: Computed = field(default_factory=Computed)
     work: int = 0
     limits: Limits = field(default_factory=Limits)
+    gate: GateOptions = field(default_factory=GateOptions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,7 @@ class Judgement:
     wall: Ratio | None = None
     modelled: tuple[Ratio, ...] = ()
     versus_one_thread: Ratio | None = None
+    unit_versus_one_thread: Ratio | None = None
     saved: tuple[float, float, float] | None = None
     saves_energy: bool = False
     decided_by: DecidedBy = "whole"
@@ -199,6 +203,7 @@ def _judge(  # noqa: PLR0917 - one call, all of it needed
         tolerance=question.tolerance,
         switches=variant.change.switches,
         computed=question.computed,
+        loss=Loss(question.gate, variant.calibrated) if variant.lossy else None,
     )
     unapplied = [r for r in trials.replays(variant.name) if r.state == "not applied"]
     if unapplied:
@@ -212,6 +217,9 @@ def _judge(  # noqa: PLR0917 - one call, all of it needed
     def compare(figure: Figure, old: Sequence[str] = names) -> Ratio | None:
         pairs = trials.pairs(variant.name, old, figure, "confirmation")
         return ratio(pairs, seed=question.seed, comparisons=max(1, finalists))
+
+    def beside(figure: Figure) -> Ratio | None:
+        return None if one_thread in (None, variant.name) else compare(figure, [str(one_thread)])
 
     main = compare(FIGURES[question.unit])
     if main is None or not confirmed:
@@ -240,6 +248,8 @@ def _judge(  # noqa: PLR0917 - one call, all of it needed
         if saves_later(per_unit, of_units):
             verdict, reason = "saves per unit", "it saves in each unit, not yet in a whole run"
             decided_by = "unit"
+    if verdict in WORTH_IT and not quality.settled:
+        verdict, reason = "not confirmed", quality.reason
     if verdict in WORTH_IT:
         beyond = question.limits.exceeded_by(needs.latency, needs.peak_memory_bytes)
         if beyond:
@@ -273,9 +283,8 @@ def _judge(  # noqa: PLR0917 - one call, all of it needed
         main=main,
         wall=wall,
         modelled=modelled,
-        versus_one_thread=None
-        if one_thread in (None, variant.name)
-        else compare(FIGURES[question.unit], [str(one_thread)]),
+        versus_one_thread=beside(FIGURES[question.unit]),
+        unit_versus_one_thread=beside(PER_UNIT[question.unit]),
         saved=saved,
         saves_energy=question.unit == "energy_j"
         or (variant.claim != "cpu" and bool(modelled) and all(m.high < 1 for m in modelled)),
@@ -290,6 +299,8 @@ def _unconfirmed(
     seen = trials.pairs(variant.name, names, figure, "screening")
     if not quality.acceptable:
         return Judgement(variant, "changes the answers", quality.reason, quality)
+    if not quality.settled:
+        return Judgement(variant, "not confirmed", quality.reason, quality)
     if confirmed or not seen:
         reason = "too few rounds in the time that there was; more: a larger --budget"
         return Judgement(variant, "not confirmed", reason, quality)

@@ -51,6 +51,10 @@ def _saving(row: Document, document: Document, saved: Saving | None) -> Iterator
         yield Fact(
             f"{what} of a {document['work']['unit']}", change_with_bounds(per_unit), "measured"
         )
+    fair = (row.get("per_unit") or {}).get("versus_one_thread")
+    if fair and document.get("work"):
+        what = f"against one thread, of a {document['work']['unit']}"
+        yield Fact(what.capitalize(), change_with_bounds(fair), "measured")
     if row.get("wall_ratio"):
         yield Fact("Time of a run", change_with_bounds(row["wall_ratio"]), "measured")
     if row.get("versus_one_thread"):

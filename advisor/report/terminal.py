@@ -112,6 +112,9 @@ def _by_unit(row: Document, document: Document) -> list[str]:
         return []
     unit = work["unit"]
     lines = [f"    {'  per ' + unit:<22}{change_with_bounds(found['ratio'])}"]
+    if found.get("versus_one_thread"):
+        fair = change_with_bounds(found["versus_one_thread"])
+        lines.append(f"    {'    against one thread':<22}{fair}")
     if found["pay_back_units"] is not None or found["first_start_extra"] is not None:
         parts = [f"{name} start {_more(extra, document['unit'])}" for name, extra in _starts(found)]
         if found["pay_back_units"] is not None:

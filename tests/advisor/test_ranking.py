@@ -107,6 +107,15 @@ def test_ratio_to_one_thread_stands_beside_the_ratio_to_the_program() -> None:
     assert found["one thread"].versus_one_thread is None
 
 
+def test_a_unit_is_compared_with_one_thread_too_whatever_the_start_costs() -> None:
+    replays = Working({"one thread": 0.5, "more": 0.25}, start=3.0, building=0.0)
+    _, found = _judged(replays, [variant("one thread"), variant("more")], None, "one thread")
+    against = found["more"].unit_versus_one_thread
+    assert against is not None
+    assert abs(against.value - 0.5) < 0.02
+    assert found["one thread"].unit_versus_one_thread is None
+
+
 def test_energy_is_claimed_only_across_the_band_and_never_for_threads() -> None:
     question = Question("cpu_s", 1, Power(idle_w=5, active_w=5))
     replays = ScriptedReplays({"a": 0.6, "threads": 0.6})
