@@ -8,12 +8,14 @@ from dataclasses import dataclass, field, replace
 
 from advisor import store
 from advisor.document import Answer, Setting, Work, advice_document
+from advisor.gates.options import GateOptions
 from advisor.inside import Inside
 from advisor.limits import Limits
-from advisor.quality import Computed, Metric, judge
+from advisor.preparing import prepared, with_sample, workshop
+from advisor.quality import Computed, Loss, Metric, judge
 from advisor.ranking import FIGURES, Judgement, Question, Unit, judge_all
 from advisor.replay import Isolation, Replay, Replayer
-from advisor.search import Plan, Search, by_promise
+from advisor.search import Plan, Search
 from advisor.setting import (
     cpu_flags,
     isolation_in_words,
@@ -23,21 +25,22 @@ from advisor.setting import (
     usable_cores,
     usable_cpus,
 )
+from advisor.stacking import by_promise
 from advisor.standing import Standing
 from advisor.stopping import Stop
 from advisor.stored_trials import Earlier, read_trials
 from advisor.techniques import techniques
 from advisor.techniques.base import Applicability, Facts, Variant
-from advisor.techniques.threads import ONE_THREAD, VARIABLES
+from advisor.techniques.threads import VARIABLES, one_thread
 from advisor.techniques.torch_facts import NO_TORCH
 from advisor.trials import AGAIN, BASE, Trial, counted_or_modelled, energy_j
 from advisor.workload import Workload
+from advisor.workshop import Workshop
 from frugalwatch.errors import FrugalWatchError
 
 # Below this most of what is measured is a process starting, which no switch changes.
 _TOO_SHORT_S = 0.3
 _SHORT_S = 1.0
-_REFERENCE = Variant("one thread", "reference", ONE_THREAD)
 
 
 class CommandFailsError(FrugalWatchError):
@@ -49,6 +52,7 @@ class Options:
     """How to search and what counts as the same answer.
 
     Without `hook` nothing is seen or changed inside the program. `stop` ends each replay early.
+    `gate` is how far a change in precision may move the answers.
     `asked` is what was asked for on the command line, for `--resume`; `earlier` is what the search
     had done before it was cut short.
     """
@@ -59,6 +63,7 @@ class Options:
     tolerance: float | None = None
     hook: bool = True
     stop: Stop | None = None
+    gate: GateOptions = field(default_factory=GateOptions)
     limits: Limits = field(default_factory=Limits)
     earlier: Earlier = field(default_factory=Earlier)
     asked: Mapping[str, object] = field(default_factory=dict)
@@ -107,7 +112,7 @@ def advise(
                 known=options.earlier.measured,
                 joules=counted_or_modelled(power.idle_w, power.active_w) if power else energy_j,
             )
-            document = _search(number, workload, options, search, replayer)
+            document = _search(conn, number, workload, options, search, replayer)
         return document
     finally:
         state = "failed" if document is None else str(document["state"])
@@ -116,7 +121,8 @@ def advise(
         store.finish_advice(conn, number, state, document)
 
 
-def _search(
+def _search(  # noqa: PLR0917 - one call, all of it needed
+    conn: sqlite3.Connection,
     number: int,
     workload: Workload,
     options: Options,
@@ -146,7 +152,11 @@ def _search(
             replayer.inside,
             cpu_flags(),
         )
-        entrants, answers = candidates(facts, hook=options.hook)
+        facts = with_sample(facts, replayer, search.say)
+        with workshop(conn, number, facts, replayer, search.say) as bench:
+            entrants, answers = candidates(facts, hook=options.hook, bench=bench)
+            if bench.spent.cpu_s:
+                notes.append(f"building what was tried took {bench.spent.cpu_s:.3g} CPU-seconds")
         finalists = search.screen(_same_answers(search, options, entrants, facts), FIGURES[unit])
         finalists = [v for v in finalists if search.screened(v, FIGURES[unit]) < 1]
         finalists = _same_answers(search, options, finalists, facts)
@@ -170,8 +180,13 @@ class _Found:
     inside: Inside | None
 
 
-def candidates(facts: Facts, *, hook: bool = True) -> tuple[list[Variant], list[Answer]]:
-    """What is worth a trial on this workload, and every technique's answer with its reason."""
+def candidates(
+    facts: Facts, *, hook: bool = True, bench: Workshop | None = None
+) -> tuple[list[Variant], list[Answer]]:
+    """What is worth a trial on this workload, and every technique's answer with its reason.
+
+    What needs something built first gets it on the `bench`, or says why that cannot be.
+    """
     entrants: list[Variant] = []
     answers: list[Answer] = []
     reason = NO_TORCH if hook else "the hook is switched off in your configuration"
@@ -179,9 +194,11 @@ def candidates(facts: Facts, *, hook: bool = True) -> tuple[list[Variant], list[
         answers.append(Answer("inside the program", Applicability(False, reason)))
     for technique in techniques(hook=facts.inside is not None):
         answer = technique.applies(facts)
-        answers.append(Answer(technique.name, answer))
-        if answer.yes:
-            entrants += technique.variants(facts)
+        variants, refusals = prepared(technique, facts, bench) if answer.yes else ([], [])
+        if variants or not refusals:
+            answers.append(Answer(technique.name, answer))
+        answers += refusals
+        entrants += variants
     return entrants, answers
 
 
@@ -190,6 +207,7 @@ def _same_answers(
 ) -> list[Variant]:
     """Those of the variants that act, end well, and do not visibly change the answers.
 
+    A lossy one must show that it keeps its limit before any time is spent on measuring it.
     Whether a metric stays is told by rounds of all variants only, so with one nobody is out yet.
     """
     kept = search.try_out(variants)
@@ -199,15 +217,30 @@ def _same_answers(
     return [
         v
         for v in kept
-        if judge(
-            search.trials,
-            v.name,
-            metric=False,
-            tolerance=None,
-            switches=v.change.switches,
-            computed=computed,
-        ).acceptable
+        if all(
+            judge(
+                search.trials,
+                v.name,
+                metric=False,
+                tolerance=None,
+                switches=v.change.switches,
+                computed=computed,
+                loss=loss,
+            ).settled
+            for loss in _losses(v, options)
+        )
     ]
+
+
+def _losses(variant: Variant, options: Options) -> tuple[Loss | None, ...]:
+    """How a variant is judged: what is lossy has to do well on inputs for screening first.
+
+    What is beyond its limit there takes no part in what the judging inputs decide.
+    """
+    if not variant.lossy:
+        return (None,)
+    loss = Loss(options.gate, variant.calibrated)
+    return (replace(loss, part="screening"), loss)
 
 
 def _computed(search: Search, inside: Inside | None) -> Computed:
@@ -241,8 +274,9 @@ def _reference(facts: Facts, finalists: list[Variant]) -> Variant | None:
         return None
     if all(facts.environment.get(name) == "1" for name in VARIABLES[:2]):
         return None
-    same = [v for v in finalists if v.change == ONE_THREAD]
-    return same[0] if same else _REFERENCE
+    change = one_thread(facts)
+    same = [v for v in finalists if v.change == change]
+    return same[0] if same else Variant("one thread", "reference", change)
 
 
 def _document(
@@ -261,6 +295,7 @@ def _document(
         computed=_computed(search, found.inside),
         work=found.inside.units if found.inside is not None else 0,
         limits=options.limits,
+        gate=options.gate,
     )
     reference = found.reference.name if found.reference else None
     judgements = judge_all(search.trials, found.entrants, found.finalists, question, reference)

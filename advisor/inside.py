@@ -62,6 +62,29 @@ class Root:
 
 
 @dataclass(frozen=True, slots=True)
+class Session:
+    """An ONNX Runtime session that the program made.
+
+    `model` is its file, None for one from memory. `threads` 0: as many as cores. `inputs` are name,
+    type and shape, whose open dimensions are texts.
+    """
+
+    model: str | None
+    calls: int
+    bytes: int | None = None
+    providers: tuple[str, ...] = ("CPUExecutionProvider",)
+    threads: int = 0
+    spinning: bool = True
+    optimization: str = "ORT_ENABLE_ALL"
+    inputs: tuple[tuple[str, str, tuple[int | str, ...]], ...] = ()
+    shapes_count: int = 1
+
+    @property
+    def on_gpu(self) -> bool:
+        return any(name.startswith(("CUDA", "Tensorrt", "ROCM")) for name in self.providers[:1])
+
+
+@dataclass(frozen=True, slots=True)
 class Loader:
     """A DataLoader that the program iterated over."""
 
@@ -81,6 +104,7 @@ class Inside:
 
     roots: tuple[Root, ...] = ()
     loaders: tuple[Loader, ...] = ()
+    sessions: tuple[Session, ...] = ()
     learns: bool = False
     steps: int = 0
     unit: str | None = None
@@ -97,17 +121,20 @@ class Inside:
 
 
 # What work is counted in: the first of these that was seen.
-_UNITS = ("step", "generate", "call", "batch")
+_UNITS = ("step", "generate", "call", "request", "batch")
 
 
 def read_inside(folder: str, run: Mapping[str, Any]) -> Inside | None:
-    """What the hook wrote into `folder` and told in the run object; None if it saw no torch used.
+    """What the hook wrote into `folder` and told in the run object.
+
+    None if it saw no torch used, and no session of ONNX Runtime.
 
     Several processes are taken together.
     """
     seen = [_read(path) for path in sorted(glob.glob(os.path.join(folder, "look-*.json")))]
     seen = [each for each in seen if each]
-    if not seen:
+    sessions = _sessions(folder)
+    if not seen and not sessions:
         return None
     counts = {unit["unit"]: int(unit["count"]) for unit in run.get("units") or ()}
     parts = (run.get("activities") or {}).get("parts", ())
@@ -117,6 +144,7 @@ def read_inside(folder: str, run: Mapping[str, Any]) -> Inside | None:
     return Inside(
         roots=tuple(_root(each) for process in seen for each in process["roots"]),
         loaders=tuple(_loader(each) for process in seen for each in process["loaders"]),
+        sessions=sessions,
         learns=steps > 0 or "backward" in shares,
         steps=steps,
         unit=unit,
@@ -125,8 +153,8 @@ def read_inside(folder: str, run: Mapping[str, Any]) -> Inside | None:
         cuda_capability=next(
             (tuple(p["cuda_capability"]) for p in seen if p["cuda_capability"]), ()
         ),
-        torch=str(seen[0]["torch"]),
-        matmul_precision=str(seen[0]["matmul_precision"]),
+        torch=str(seen[0]["torch"]) if seen else "",
+        matmul_precision=str(seen[0]["matmul_precision"]) if seen else "highest",
         cudnn_benchmark=any(each["cudnn_benchmark"] for each in seen),
     )
 
@@ -155,6 +183,27 @@ def _root(seen: Mapping[str, Any]) -> Root:
         images_in=bool(seen["images_in"]),
         shapes_count=int(seen["shapes_count"]),
         padding=None if seen.get("padding") is None else Padding(**seen["padding"]),
+    )
+
+
+def _sessions(folder: str) -> tuple[Session, ...]:
+    """Those that answered something, the busiest first."""
+    files = [_read(path) for path in sorted(glob.glob(os.path.join(folder, "sessions-*.json")))]
+    found = [_session(each) for file in files for each in file.get("sessions", ())]
+    return tuple(sorted((s for s in found if s.calls), key=lambda s: -s.calls))
+
+
+def _session(seen: Mapping[str, Any]) -> Session:
+    return Session(
+        model=seen["model"],
+        calls=int(seen["calls"]),
+        bytes=seen["bytes"],
+        providers=tuple(seen["providers"]),
+        threads=int(seen["threads"]),
+        spinning=bool(seen["spinning"]),
+        optimization=str(seen["optimization"]),
+        inputs=tuple((name, kind, tuple(shape)) for name, kind, shape in seen["inputs"]),
+        shapes_count=int(seen["shapes_count"]),
     )
 
 

@@ -31,6 +31,13 @@ def with_threads(count: int) -> Change:
 ONE_THREAD = with_threads(1)
 
 
+def one_thread(facts: Facts) -> Change:
+    """One thread everywhere, also in sessions of ONNX Runtime, whose pool no variable reaches."""
+    if facts.inside is None or not facts.inside.sessions:
+        return ONE_THREAD
+    return ONE_THREAD.with_(Change(switches={"session_threads": 1}))
+
+
 class Threads:
     """One thread; or all physical cores where the user chose fewer."""
 
@@ -51,17 +58,20 @@ class Threads:
     def variants(self, facts: Facts) -> tuple[Variant, ...]:
         chosen = _chosen(facts)
         if chosen is None:
-            return (self._variant("one thread", 1),)
-        return (self._variant("a thread per core", facts.cores),)
+            return (self._variant("one thread", one_thread(facts), 1),)
+        change = with_threads(facts.cores)
+        return (self._variant("a thread per core", change, facts.cores),)
 
-    def _variant(self, name: str, count: int) -> Variant:
+    def _variant(self, name: str, change: Change, count: int) -> Variant:
+        in_sessions = "session_threads" in change.switches
         return Variant(
             name=name,
             technique=self.name,
-            change=with_threads(count),
+            change=change,
             claim="cpu",
             for_good="set these variables where the job is started, or call"
-            f" torch.set_num_threads({count})",
+            f" torch.set_num_threads({count})"
+            + (f"; SessionOptions.intra_op_num_threads = {count}" if in_sessions else ""),
             risk="a single request may take longer",
         )
 

@@ -30,7 +30,7 @@ OPTIONAL_FEATURES = {
     "count": ("calls",),
     "switches": ("switches",),
     "stop": ("stop",),
-    "look": ("look",),
+    "look": ("look", "look_sessions"),
 }
 _RANKS = (
     ("RANK", "LOCAL_RANK", "WORLD_SIZE"),

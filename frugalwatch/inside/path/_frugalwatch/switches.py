@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 # What is left of a note beside its prefix and the JSON around it.
 _LONGEST_NOTE = 600
+# Their values are too long to be said.
+_LONG = ("replace", "session_model")
 
 
 class Notes:
@@ -83,23 +85,23 @@ def start(options: dict[str, Any], line: Line) -> None:
     """Apply the switches of `options`, now or when what they change is there."""
     import atexit
 
-    from . import switches_calls, switches_process
+    from . import switches_calls, switches_process, switches_sessions
 
     notes = Notes(line)
     _notes.append(notes)
     os.register_at_fork(after_in_child=notes.restart)
     atexit.register(notes.report)
     calls.registry.tell_problem = line.problem
-    at_import = dict(switches_process.SWITCHES)
+    at_import = {**switches_process.SWITCHES, **switches_sessions.SWITCHES}
     at_calls = dict(switches_calls.SWITCHES)
     interceptors: list[tuple[int, Callable[[RootCall, Callable[[], Any]], Any]]] = []
     for name, value in options.items():
         if value is False or value is None:
             continue
-        said = name if value is True or name == "replace" else f"{name}={value}"
+        said = name if value is True or name in _LONG else f"{name}={value}"
         if name in at_import:
-            notes.expect(said, "the program did not import torch")
             module, function = at_import[name]
+            notes.expect(said, f"the program did not import {module.partition('.')[0]}")
             _when(module, function, value, said, notes)
         elif name in at_calls:
             notes.expect(said, "no call of a root module was seen")
