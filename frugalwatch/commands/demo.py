@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import click
 
+from frugalwatch.commands.looking import has_screen, print_lines, ways_to_look
+
 LABEL = "DEMO, scripted data"
 
 
 @click.command()
-@click.option("--plain", is_flag=True, help="One line a second, for logs and screen readers.")
-@click.option("--once", is_flag=True, help="Print one such line and exit.")
-@click.option(
-    "--symbols",
-    type=click.Choice(["auto", "braille", "block", "ascii"]),
-    default="auto",
-    show_default=True,
-    help="What the chart is drawn with.",
-)
+@ways_to_look
 def command(*, plain: bool, once: bool, symbols: str) -> int:
     """Show the live screen with scripted data.
 
@@ -28,7 +22,6 @@ def command(*, plain: bool, once: bool, symbols: str) -> int:
     It plays a recording of scripted devices into a ledger of its own, which is thrown away at the
     end; DEMO stands on every view and line. Your own ledger is neither read nor written.
     """
-    from frugalwatch.commands.top import has_screen, print_lines
     from frugalwatch.demo.player import SETTINGS
     from frugalwatch.demo.process import demo_ledger
     from frugalwatch.screen.reading import LedgerWatch
