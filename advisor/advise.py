@@ -8,14 +8,12 @@ from dataclasses import dataclass, field, replace
 
 from advisor import store
 from advisor.document import Answer, Setting, Work, advice_document
-from advisor.gates.options import GateOptions
 from advisor.inside import Inside
 from advisor.limits import Limits
-from advisor.preparing import prepared, with_sample, workshop
-from advisor.quality import Computed, Loss, Metric, judge
+from advisor.quality import Computed, Metric, judge
 from advisor.ranking import FIGURES, Judgement, Question, Unit, judge_all
 from advisor.replay import Isolation, Replay, Replayer
-from advisor.search import Plan, Search
+from advisor.search import Plan, Search, by_promise
 from advisor.setting import (
     cpu_flags,
     isolation_in_words,
@@ -25,7 +23,6 @@ from advisor.setting import (
     usable_cores,
     usable_cpus,
 )
-from advisor.stacking import by_promise
 from advisor.standing import Standing
 from advisor.stopping import Stop
 from advisor.stored_trials import Earlier, read_trials
@@ -35,7 +32,6 @@ from advisor.techniques.threads import VARIABLES, one_thread
 from advisor.techniques.torch_facts import NO_TORCH
 from advisor.trials import AGAIN, BASE, Trial, counted_or_modelled, energy_j
 from advisor.workload import Workload
-from advisor.workshop import Workshop
 from frugalwatch.errors import FrugalWatchError
 
 # Below this most of what is measured is a process starting, which no switch changes.
@@ -52,7 +48,6 @@ class Options:
     """How to search and what counts as the same answer.
 
     Without `hook` nothing is seen or changed inside the program. `stop` ends each replay early.
-    `gate` is how far a change in precision may move the answers.
     `asked` is what was asked for on the command line, for `--resume`; `earlier` is what the search
     had done before it was cut short.
     """
@@ -63,7 +58,6 @@ class Options:
     tolerance: float | None = None
     hook: bool = True
     stop: Stop | None = None
-    gate: GateOptions = field(default_factory=GateOptions)
     limits: Limits = field(default_factory=Limits)
     earlier: Earlier = field(default_factory=Earlier)
     asked: Mapping[str, object] = field(default_factory=dict)
@@ -112,7 +106,7 @@ def advise(
                 known=options.earlier.measured,
                 joules=counted_or_modelled(power.idle_w, power.active_w) if power else energy_j,
             )
-            document = _search(conn, number, workload, options, search, replayer)
+            document = _search(number, workload, options, search, replayer)
         return document
     finally:
         state = "failed" if document is None else str(document["state"])
@@ -121,8 +115,7 @@ def advise(
         store.finish_advice(conn, number, state, document)
 
 
-def _search(  # noqa: PLR0917 - one call, all of it needed
-    conn: sqlite3.Connection,
+def _search(
     number: int,
     workload: Workload,
     options: Options,
@@ -152,11 +145,7 @@ def _search(  # noqa: PLR0917 - one call, all of it needed
             replayer.inside,
             cpu_flags(),
         )
-        facts = with_sample(facts, replayer, search.say)
-        with workshop(conn, number, facts, replayer, search.say) as bench:
-            entrants, answers = candidates(facts, hook=options.hook, bench=bench)
-            if bench.spent.cpu_s:
-                notes.append(f"building what was tried took {bench.spent.cpu_s:.3g} CPU-seconds")
+        entrants, answers = candidates(facts, hook=options.hook)
         finalists = search.screen(_same_answers(search, options, entrants, facts), FIGURES[unit])
         finalists = [v for v in finalists if search.screened(v, FIGURES[unit]) < 1]
         finalists = _same_answers(search, options, finalists, facts)
@@ -180,13 +169,8 @@ class _Found:
     inside: Inside | None
 
 
-def candidates(
-    facts: Facts, *, hook: bool = True, bench: Workshop | None = None
-) -> tuple[list[Variant], list[Answer]]:
-    """What is worth a trial on this workload, and every technique's answer with its reason.
-
-    What needs something built first gets it on the `bench`, or says why that cannot be.
-    """
+def candidates(facts: Facts, *, hook: bool = True) -> tuple[list[Variant], list[Answer]]:
+    """What is worth a trial on this workload, and every technique's answer with its reason."""
     entrants: list[Variant] = []
     answers: list[Answer] = []
     reason = NO_TORCH if hook else "the hook is switched off in your configuration"
@@ -194,11 +178,9 @@ def candidates(
         answers.append(Answer("inside the program", Applicability(False, reason)))
     for technique in techniques(hook=facts.inside is not None):
         answer = technique.applies(facts)
-        variants, refusals = prepared(technique, facts, bench) if answer.yes else ([], [])
-        if variants or not refusals:
-            answers.append(Answer(technique.name, answer))
-        answers += refusals
-        entrants += variants
+        answers.append(Answer(technique.name, answer))
+        if answer.yes:
+            entrants += technique.variants(facts)
     return entrants, answers
 
 
@@ -207,7 +189,6 @@ def _same_answers(
 ) -> list[Variant]:
     """Those of the variants that act, end well, and do not visibly change the answers.
 
-    A lossy one must show that it keeps its limit before any time is spent on measuring it.
     Whether a metric stays is told by rounds of all variants only, so with one nobody is out yet.
     """
     kept = search.try_out(variants)
@@ -217,30 +198,15 @@ def _same_answers(
     return [
         v
         for v in kept
-        if all(
-            judge(
-                search.trials,
-                v.name,
-                metric=False,
-                tolerance=None,
-                switches=v.change.switches,
-                computed=computed,
-                loss=loss,
-            ).settled
-            for loss in _losses(v, options)
-        )
+        if judge(
+            search.trials,
+            v.name,
+            metric=False,
+            tolerance=None,
+            switches=v.change.switches,
+            computed=computed,
+        ).acceptable
     ]
-
-
-def _losses(variant: Variant, options: Options) -> tuple[Loss | None, ...]:
-    """How a variant is judged: what is lossy has to do well on inputs for screening first.
-
-    What is beyond its limit there takes no part in what the judging inputs decide.
-    """
-    if not variant.lossy:
-        return (None,)
-    loss = Loss(options.gate, variant.calibrated)
-    return (replace(loss, part="screening"), loss)
 
 
 def _computed(search: Search, inside: Inside | None) -> Computed:
@@ -295,7 +261,6 @@ def _document(
         computed=_computed(search, found.inside),
         work=found.inside.units if found.inside is not None else 0,
         limits=options.limits,
-        gate=options.gate,
     )
     reference = found.reference.name if found.reference else None
     judgements = judge_all(search.trials, found.entrants, found.finalists, question, reference)

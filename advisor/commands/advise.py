@@ -82,7 +82,6 @@ def command(
         }
         own_metric = None
         if resume is None:
-            progress("looking at the workload")
             workload, own_metric = typed_workload(
                 command, fed, replaying.isolation, replaying.stdin_file, settings
             )

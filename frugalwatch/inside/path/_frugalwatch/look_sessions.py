@@ -89,7 +89,7 @@ class SessionLook:
             return
         self._bytes += size
         inputs = {name: numpy.ascontiguousarray(each) for name, each in feed.items()}
-        mask = _mask(numpy, inputs)
+        mask = _mask(inputs)
         rows = {}
         for name, each in tensors.items():
             for how, row in _rows(numpy, each, mask).items():
@@ -155,7 +155,7 @@ def _array(numpy: Any, value: Any) -> Any:
     return None
 
 
-def _mask(numpy: Any, inputs: dict[str, Any]) -> Any:
+def _mask(inputs: dict[str, Any]) -> Any:
     """True where there is a token, by an input that is called a mask; None without one."""
     for name, each in inputs.items():
         if "mask" in name.lower() and each.ndim == 2 and each.dtype.kind in "iub":
