@@ -63,6 +63,16 @@ def trained(
     run.go(90, {GPU.key: 120.0, CPU.key: 70.0})
     journal.phase_ended(score, world.mono_ns())
     journal.gpu_usage(run.handles[GPU.key], world.mono_ns(), 430 * 10**6, 500 * 10**6)
+    begin, end = round((begun + 1) * SECOND), world.mono_ns()
+    journal.processes(
+        [
+            (PID, 2000, "python", 1, begin, end, None, 620 * 10**6),
+            (PID + 1, 2500, "pt_data_worker", 1, begin + 60 * SECOND, end, None, 82 * 10**6),
+            (PID + 2, 2500, "pt_data_worker", 1, begin + 60 * SECOND, end, None, 79 * 10**6),
+            (PID - 1, 1999, "sh", 1, begin, end, None, 10_000),
+        ],
+        [(run.handles[GPU.key], PID, 2000, 430 * 10**6)],
+    )
     run.end(job_cpu_us=800 * 10**6, job_cpu_method="cgroup", machine_busy_us=1000 * 10**6)
 
 
@@ -185,7 +195,13 @@ def running(path: Path, world: World) -> LiveRun:
     run.go(20, {GPU.key: 40.0, CPU.key: 90.0})
     run.journal.phase_ended(load, world.mono_ns())
     run.journal.phase_began(PID, "train", world.mono_ns())
-    run.go(40, {GPU.key: 230.0, CPU.key: 60.0})
+    run.go(39, {GPU.key: 230.0, CPU.key: 60.0})
+    now = world.mono_ns()
+    run.journal.usage(now, 75 * 10**6, 80 * 10**6)
+    rows = [(PID + i, 9000 + i, "python", 1, now - 58 * SECOND, now, None, 10**6 * c)
+            for i, c in enumerate((55, 18))]  # fmt: skip
+    run.journal.processes(rows, [])
+    run.go(1, {GPU.key: 230.0, CPU.key: 60.0})
     return run
 
 

@@ -178,3 +178,25 @@ def test_a_stretch_without_a_device_has_no_power_there(kinds: tuple[Path, World]
     power = detail_of(kinds, 9, 60).power_w["nvidia:GPU-5"]
     assert power[:29] == pytest.approx([500.0] * 29)
     assert power[31:] == (None,) * 29
+
+
+def test_a_job_of_several_processes_is_told_by_process(kinds: tuple[Path, World]) -> None:
+    text = section(kinds, 11, "Whose")
+    line_with(text, "train.py", "4242", "10 min 20 s", "7 min 10 s", "38 Wh", "0 to 45 Wh")
+    line_with(text, "came and went", "19.0 s", "0.20 Wh")
+    line_with(text, "1 more process used 10 ms of CPU time.")
+    narrow = section(kinds, 11, "Whose", 63)
+    line_with(narrow, "train.py", "10 min 20 s", "38 Wh")
+
+
+def test_of_a_run_that_goes_on_the_processes_have_no_energy_yet(kinds: tuple[Path, World]) -> None:
+    text = section(kinds, 12, "Whose")
+    line_with(text, "python", "4242", "55.0 s", "███████")
+    line_with(text, "came and went", "2.0 s")
+    heading = line_with(text, "process", "pid")
+    assert "energy" not in heading
+    assert "SM time" not in heading
+
+
+def test_a_job_of_one_process_has_no_table_of_processes(kinds: tuple[Path, World]) -> None:
+    assert "pid" not in section(kinds, 7, "Whose")
