@@ -62,13 +62,13 @@ def _saving(row: Document, document: Document, saved: Saving | None) -> Iterator
     if saved is not None:
         yield Fact(
             f"Saves in each {saved.unit}",
-            _spread(saved.cost, lambda v: each(v, document["unit"], 2)),
+            _spread(saved.cost, lambda v, digits: each(v, document["unit"], digits)),
             "measured",
         )
         if not energy and saved.energy_j is not None:
             yield Fact(
                 f"Energy of each {saved.unit}",
-                f"saves ~{_spread(saved.energy_j, lambda v: show.joules(v, 2))}",
+                f"saves ~{_spread(saved.energy_j, show.joules)}",
                 "modelled",
             )
         elif not energy:
@@ -84,16 +84,14 @@ def year(document: Document, saved: Saving | None, factor: GridFactor | None) ->
     origin = "modelled" if saved.modelled else "measured"
     if document["unit"] == "cpu_s":
         hours = saved.year_cost.times(1 / 3600)
-        yield Fact(
-            "A year", f"{_spread(hours, lambda v: show.significant(v, 2))} CPU-h {rate}", "measured"
-        )
+        yield Fact("A year", f"{_spread(hours, show.significant)} CPU-h {rate}", "measured")
     if saved.year_energy_j is None:
         return
     about = "~" if saved.modelled else ""
     kwh = saved.year_energy_j.times(1 / J_PER_KWH)
     yield Fact(
         "Energy a year",
-        f"{about}{_spread(kwh, lambda v: show.significant(v, 2))} kWh {rate}",
+        f"{about}{_spread(kwh, show.significant)} kWh {rate}",
         origin,
     )
     if saved.year_co2e is not None and factor is not None:
@@ -101,8 +99,7 @@ def year(document: Document, saved: Saving | None, factor: GridFactor | None) ->
         carbon = Bounded(found.co2e_g, found.low_g, found.high_g).times(1e-3)
         yield Fact(
             "Carbon a year",
-            f"{about}{_spread(carbon, lambda v: show.significant(v, 2))} kg CO2e"
-            f" ({grid_in_words(factor)})",
+            f"{about}{_spread(carbon, show.significant)} kg CO2e ({grid_in_words(factor)})",
             origin,
         )
     money = saved.year_money
@@ -110,7 +107,7 @@ def year(document: Document, saved: Saving | None, factor: GridFactor | None) ->
         amounts = Bounded(money.amount, money.low, money.high)
         yield Fact(
             "Money a year",
-            f"{about}{_spread(amounts, lambda v: show.significant(v, 2))} {money.currency}"
+            f"{about}{_spread(amounts, show.significant)} {money.currency}"
             f" (at {money.price_per_kwh:g} {money.currency} a kWh)",
             origin,
         )
@@ -216,9 +213,10 @@ def _days(days: float) -> str:
     return f"{show.significant(days, 2)} days at that rate"
 
 
-def _spread(found: Bounded, show_one: Callable[[float], str]) -> str:
-    """`1.2 ms (1.0 ms to 1.4 ms)`: the value, then its ends."""
-    value, low, high = (show_one(v) for v in (found.value, found.low, found.high))
+def _spread(found: Bounded, show_one: Callable[[float, int], str]) -> str:
+    """`1.2 ms (1.0 ms to 1.4 ms)`: the value and its ends, with the digits that these support."""
+    digits = show.digits_for(found.value, found.low, found.high)
+    value, low, high = (show_one(v, digits) for v in (found.value, found.low, found.high))
     if math.isclose(found.low, found.high):
         return value
     return f"{value} ({low} to {high})"
