@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from advisor.document import decisive_ratio
-from advisor.report.words import Document
+from advisor.report.words import Document, work_of
 from frugalwatch.report import format as show
 from frugalwatch.report.ratio import change_with_bounds
 
@@ -53,7 +53,7 @@ def forest(document: Document) -> Forest:
     def at(value: float) -> float:
         return round(100 * min(value, top) / top, 2)
 
-    work = document.get("work") or {}
+    work = work_of(document)
     what = {"unit": f"per {work.get('unit', 'unit')}", "time": "time"}
     noise = document.get("resolution")
     return Forest(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from advisor.report.scale import J_PER_KWH, Bounded, Saving
-from advisor.report.words import Document, amount, each, plural
+from advisor.report.words import Document, amount, each, plural, work_of
 from frugalwatch.carbon.grid import GridFactor
 from frugalwatch.report import format as show
 from frugalwatch.report.ratio import change_with_bounds
@@ -47,13 +47,13 @@ def _saving(row: Document, document: Document, saved: Saving | None) -> Iterator
     what = "Energy" if energy else "CPU time"
     yield Fact(f"{what} of a run", change_with_bounds(row.get("ratio")) or "unknown", "measured")
     per_unit = (row.get("per_unit") or {}).get("ratio")
-    if per_unit and document.get("work"):
+    if per_unit and work_of(document):
         yield Fact(
-            f"{what} of a {document['work']['unit']}", change_with_bounds(per_unit), "measured"
+            f"{what} of a {work_of(document)['unit']}", change_with_bounds(per_unit), "measured"
         )
     fair = (row.get("per_unit") or {}).get("versus_one_thread")
-    if fair and document.get("work"):
-        what = f"against one thread, of a {document['work']['unit']}"
+    if fair and work_of(document):
+        what = f"against one thread, of a {work_of(document)['unit']}"
         yield Fact(what.capitalize(), change_with_bounds(fair), "measured")
     if row.get("wall_ratio"):
         yield Fact("Time of a run", change_with_bounds(row["wall_ratio"]), "measured")
@@ -190,7 +190,7 @@ def _adopting(row: Document, document: Document, saved: Saving | None) -> Iterat
     if row.get("needs"):
         needs = row["needs"]
         yield Fact("Needs", needs if isinstance(needs, str) else ", ".join(map(str, needs)))
-    per_unit, work = row.get("per_unit") or {}, document.get("work")
+    per_unit, work = row.get("per_unit") or {}, work_of(document)
     for label, key in (("First start", "first_start_extra"), ("Each start", "start_extra")):
         if per_unit.get(key) is not None:
             sign = "+" if per_unit[key] >= 0 else "-"

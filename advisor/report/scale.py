@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from advisor.report.words import Document
+from advisor.report.words import Document, work_of
 from frugalwatch.carbon.account import Cost, Emission, cost, emission
 from frugalwatch.carbon.grid import GridFactor
 from frugalwatch.config.settings import Settings
@@ -146,7 +146,7 @@ def _of_one(
 ) -> tuple[str, float | None, Document | None]:
     """What a request is, what it costs as written, and the ratio of it."""
     key = document["unit"]
-    work, per_unit = document.get("work"), row.get("per_unit") or {}
+    work, per_unit = work_of(document), row.get("per_unit") or {}
     if work and per_unit.get("ratio") and base.get(f"unit_{key}") is not None:
         return work["unit"], base[f"unit_{key}"], per_unit["ratio"]
     return "run", base.get(key), row.get("ratio")

@@ -14,7 +14,7 @@ from advisor.report.applying import (
 from advisor.report.facts import Fact, facts, latency_in_words, memory_in_words
 from advisor.report.scale import Saving, Scale, saving
 from advisor.report.terminal import nothing
-from advisor.report.words import Document, each, resolution, seconds
+from advisor.report.words import Document, each, resolution, seconds, work_of
 from frugalwatch.report import format as show
 from frugalwatch.report.ratio import change, change_with_bounds
 
@@ -121,7 +121,7 @@ def _answer(document: Document, first: Saving | None) -> str:
     what = "energy" if document["unit"] == "energy_j" else "CPU time"
     ratio, of = row["ratio"], "of a run"
     if row.get("decided_by") == "unit":
-        ratio, of = row["per_unit"]["ratio"], f"of a {document['work']['unit']}"
+        ratio, of = row["per_unit"]["ratio"], f"of a {work_of(document)['unit']}"
     elif row.get("decided_by") == "time":
         ratio, what = row["wall_ratio"], "time"
     text = f"{row['name']}: {change_with_bounds(ratio)} {what} {of}"
@@ -168,7 +168,7 @@ def _baselines(document: Document) -> tuple[list[str], list[BaselineRow]]:
 
 
 def _figures(base: Document, document: Document) -> dict[str, str]:
-    unit, work = document["unit"], document.get("work") or {}
+    unit, work = document["unit"], work_of(document)
     joules, wall_s, one = (base.get(k) for k in ("energy_j", "wall_s", f"unit_{unit}"))
     return {
         "energy": "" if joules is None else show.energy(joules),
@@ -192,6 +192,6 @@ def _rejected(document: Document) -> list[Rejected]:
 def _figure(row: Document, document: Document) -> str:
     found = change_with_bounds(row.get("ratio"))
     per_unit = (row.get("per_unit") or {}).get("ratio")
-    if per_unit and document.get("work"):
-        found += f"; per {document['work']['unit']} {change_with_bounds(per_unit)}"
+    if per_unit and work_of(document):
+        found += f"; per {work_of(document)['unit']} {change_with_bounds(per_unit)}"
     return found

@@ -9,7 +9,8 @@ from typing import Any
 from advisor.report.facts import latency_in_words, memory_in_words, year
 from advisor.report.scale import Scale, saving
 from advisor.report.words import WIDTH as _WIDTH
-from advisor.report.words import Document, cut, plural, resolution, seconds, wrapped
+from advisor.report.words import Document, cut, plural, resolution, seconds, work_of, wrapped
+from advisor.workloads.source import from_json
 from frugalwatch.report import format as show
 from frugalwatch.report.ratio import change, change_with_bounds
 from frugalwatch.report.style import Style
@@ -30,6 +31,7 @@ def _head(document: Document, style: Style) -> str:
     command = show.command_line(list(document["command"]), _WIDTH - len(title) - 3)
     spent = document["spent"]
     lines = [f"{style.bold(title)}   {command}"]
+    lines += wrapped(workload_in_words(document))
     lines += wrapped(
         f"{_counted(document)} in {show.duration(spent['wall_s'])};"
         f" {_amount(spent, document['unit'])} spent on it"
@@ -51,9 +53,23 @@ def _head(document: Document, style: Style) -> str:
     return "\n".join(lines)
 
 
+def workload_in_words(document: Document) -> str:
+    """What was replayed: a training, or what a model was called with; empty if nobody can say."""
+    source = from_json(document.get("workload"))
+    work = work_of(document)
+    kind, unit = work.get("kind", "unknown"), work.get("unit")
+    done = f"{work['count']:,} {plural(unit)} in each replay" if unit else ""
+    if source is not None:
+        return f"{source.in_words()}; run by Python {source.python}"
+    if kind == "unknown":
+        return ""
+    kind = {"training": "A training", "inference": "An inference"}[kind]
+    return f"{kind}: {done}" if done else kind
+
+
 def _each(document: Document, baseline: Document) -> str:
     """What one step or call costs once the program is warm, and how long it takes."""
-    work = document.get("work")
+    work = work_of(document)
     joules, cpu_s = baseline.get("unit_energy_j"), baseline.get("unit_cpu_s")
     if not work or cpu_s is None:
         return ""
@@ -107,7 +123,7 @@ def _table(document: Document, style: Style) -> str:
 
 def _by_unit(row: Document, document: Document) -> list[str]:
     """What a change does to one unit of work, and what it costs at the start of the program."""
-    found, work = row.get("per_unit"), document.get("work")
+    found, work = row.get("per_unit"), work_of(document)
     if not found or not work or found["ratio"] is None:
         return []
     unit = work["unit"]
@@ -217,8 +233,8 @@ def _figures(row: Document, document: Document) -> str:
     """The ratio of a change that is not recommended, per run and per unit of work."""
     found = change_with_bounds(row["ratio"])
     each = (row.get("per_unit") or {}).get("ratio")
-    if each is not None and document.get("work"):
-        found += f"; per {document['work']['unit']} {change_with_bounds(each)}"
+    if each is not None and work_of(document):
+        found += f"; per {work_of(document)['unit']} {change_with_bounds(each)}"
     return found
 
 

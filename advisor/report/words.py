@@ -51,3 +51,9 @@ def each(value: float, unit: str, digits: int = 3) -> str:
         if abs(value) * scale >= 0.1:
             return f"{show.significant(value * scale, digits)} {name}"
     return f"{show.significant(value * 1e6, digits)} CPU-us"
+
+
+def work_of(document: Document) -> Document:
+    """`unit` and `count` of what a replay did; empty where nothing was counted."""
+    work = document.get("work") or {}
+    return work if work.get("unit") else {}
