@@ -7,14 +7,35 @@ used is measured: it is the one-off cost of the change.
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any  # what JSON gives back
+
+from advisor.artefacts.manifest import MANIFEST, read_manifest, write_manifest
+from advisor.left_behind import number, read_json
 
 if TYPE_CHECKING:
     from advisor.replay import Replayer
-    from advisor.sampling import Sample
+    from advisor.sampling import Sample, SampledModule
+
+_ADVISOR = os.path.dirname(os.path.abspath(__file__))
+SWAP = os.path.join(_ADVISOR, "replacements", "onnx_swap.py")
+_EXPORTER = os.path.join(_ADVISOR, "in_job", "export_onnx.py")
+_EXPORT_LIMIT_S = 600.0
+_BUILD_LIMIT_S = 1800.0
+# Captured calls of as many shapes are enough to see that an export copes with them.
+_CHECKED_CALLS = 8
+_LONGEST_REASON = 400
+
+
+class CannotBuildError(Exception):
+    """The text says why something could not be built, in words for a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +53,19 @@ class Cost:
             joules = self.energy_j + other.energy_j
         return Cost(self.cpu_s + other.cpu_s, self.wall_s + other.wall_s, joules)
 
+    def in_words(self, what: str) -> str:
+        """For a report: what adopting costs once."""
+        return f"{what}: {self.cpu_s:.2g} CPU-seconds, done already"
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """A folder with what was built, what it cost, and what the builder found out of it."""
+
+    folder: str
+    cost: Cost
+    about: Mapping[str, Any] = field(default_factory=dict)
+
 
 class Workshop:
     """Builds artefacts of one advice in `folder`, each once; `tell` gets progress in words."""
@@ -48,22 +82,182 @@ class Workshop:
         self.replayer = replayer
         self.tell = tell
         self.spent = Cost()
+        self._made: dict[str, Artefact | str] = {}
+
+    def once(self, name: str, make: Callable[[str], Artefact]) -> Artefact:
+        """The artefact of this name; made in an empty folder of that name if it is not there yet.
+
+        Raises CannotBuildError with the same reason each time.
+        """
+        found = self._made.get(name)
+        if found is None:
+            found = self._found_or_made(name, make)
+            self._made[name] = found
+        if isinstance(found, str):
+            raise CannotBuildError(found)
+        return found
+
+    def export(self, module: SampledModule, *, training: bool = False) -> Artefact:
+        """The module as an ONNX model of 32-bit floats. Raises CannotBuildError.
+
+        `training`: the program calls it in training mode, without an effect.
+        """
+        return self.once(f"onnx-{module.number}", lambda to: self._export(module, training, to))
+
+    def build(self, name: str, builder: str, order: Mapping[str, object]) -> Artefact:
+        """What `advisor.artefacts.BUILDER.build` makes of an order, in a process of its own.
+
+        Raises CannotBuildError.
+        """
+        return self.once(name, lambda folder: self._build(builder, order, folder))
+
+    def _found_or_made(self, name: str, make: Callable[[str], Artefact]) -> Artefact | str:
+        folder = os.path.join(self.folder, name)
+        kept = read_manifest(folder)
+        if kept is not None:  # by an advise that was cut short
+            cost = kept["cost"]
+            used = Cost(cost.get("cpu_s", 0.0), cost.get("wall_s", 0.0), cost.get("energy_j"))
+            return Artefact(folder, used, kept["about"])
+        shutil.rmtree(folder, ignore_errors=True)
+        os.makedirs(folder, mode=0o700)
+        self.tell(f"building {name}")
+        try:
+            made = make(folder)
+        except CannotBuildError as reason:
+            shutil.rmtree(folder, ignore_errors=True)
+            return str(reason)
+        return made
+
+    def _export(self, module: SampledModule, training: bool, folder: str) -> Artefact:
+        place = self.replayer.new_folder("export")
+        options = {"folder": place, "swap": SWAP, "samples": _samples(module)}
+        switch = {"factory": f"{_EXPORTER}:make", "class": module.kind, "options": options}
+        ask = {"switches": {"replace": {**switch, "training": training}}}
+        replay = self.replayer.replay(ask=ask, limit_s=_EXPORT_LIMIT_S)
+        found = read_json(os.path.join(place, "result.json"))
+        cost = Cost(replay.cpu_s or 0.0, replay.wall_s or 0.0, replay.energy_j)
+        self.spent = self.spent.plus(cost)
+        if not found:
+            why = "took too long" if replay.state == "timeout" else "ended before it was done"
+            raise CannotBuildError(f"{module.kind} cannot be exported: the export {why}")
+        if "why_not" in found:
+            raise CannotBuildError(f"{module.kind} cannot be exported: {found['why_not']}")
+        for name in os.listdir(place):
+            if name != "result.json":
+                shutil.move(os.path.join(place, name), os.path.join(folder, name))
+        shutil.copyfile(SWAP, os.path.join(folder, "load.py"))
+        how = "exported by torch.onnx.export in a replay of the program"
+        self._write_manifest(folder, how, cost, found, {"torch": self._of_job("torch")})
+        return Artefact(folder, cost, found)
+
+    def _build(self, builder: str, order: Mapping[str, object], folder: str) -> Artefact:
+        base = os.path.join(self.replayer.new_folder("build"), "build")
+        with open(f"{base}.order", "w", encoding="utf-8") as file:
+            json.dump({**order, "folder": folder}, file)
+        command = [
+            *(sys.executable, "-P", "-m", "frugalwatch", "run", "--no-hook", "--quiet"),
+            *("--summary", "none", "--json", f"{base}.run", "--ledger", f"{base}.db", "--"),
+            *(sys.executable, "-P", "-m", "advisor.artefacts.run"),
+            *(builder, f"{base}.order", f"{base}.result"),
+        ]
+        log = f"{base}.log"
+        with open(log, "wb") as output:
+            try:
+                subprocess.run(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    timeout=_BUILD_LIMIT_S,
+                    check=False,
+                    env={**os.environ, "OMP_NUM_THREADS": "1", "FRUGALWATCH_LIVE_GRID": "off"},
+                )
+            except subprocess.TimeoutExpired as error:
+                raise CannotBuildError(f"{builder} took longer than {error.timeout:g} s") from error
+        run, found = read_json(f"{base}.run"), read_json(f"{base}.result")
+        cost = Cost(
+            number(run.get("cpu_s")) or 0.0,
+            number(run.get("wall_s")) or 0.0,
+            number(run.get("energy_j")),
+        )
+        self.spent = self.spent.plus(cost)
+        if not found or "why_not" in found:
+            raise CannotBuildError(str(found.get("why_not") or _last_line(log)))
+        if not os.path.exists(os.path.join(folder, "load.py")):
+            shutil.copyfile(SWAP, os.path.join(folder, "load.py"))
+        how = str(found.pop("how", builder))
+        versions: Any = found.pop("versions", {})
+        inputs: Any = found.pop("calibration", None)
+        self._write_manifest(folder, how, cost, found, versions, inputs)
+        return Artefact(folder, cost, found)
+
+    def _write_manifest(  # noqa: PLR0917 - one call, all of it needed
+        self,
+        folder: str,
+        how: str,
+        cost: Cost,
+        about: Mapping[str, object],
+        versions: Mapping[str, str],
+        calibration: Mapping[str, object] | None = None,
+    ) -> None:
+        write_manifest(
+            folder,
+            how=how,
+            cost={"cpu_s": cost.cpu_s, "wall_s": cost.wall_s, "energy_j": cost.energy_j},
+            about=about,
+            versions={**versions, "job_python": self._of_job("python")},
+            calibration=calibration,
+        )
+
+    def _of_job(self, name: str) -> str:
+        return str(getattr(self.sample, name, "")) if self.sample else ""
 
 
-def advice_folder(ledger: str, number: int) -> str:
-    """Make the kept folder of an advice, beside the ledger that holds it; its path.
+def advice_folder(conn: sqlite3.Connection, advice: int) -> str:
+    """The kept folder of an advice, beside the ledger that holds it; made if it is not there.
 
-    Another one's of the same number (of another ledger in that folder) is left alone.
+    One of the same number that belongs to another ledger is left alone.
     """
+    ledger = next(str(row[2]) for row in conn.execute("PRAGMA database_list") if row[1] == "main")
+    row = conn.execute("SELECT advice_key FROM advice WHERE id = ?", (advice,)).fetchone()
+    key = str(row[0])
     parent = os.path.join(os.path.dirname(os.path.realpath(ledger)), "advice")
     os.makedirs(parent, mode=0o700, exist_ok=True)
     attempt = 1
     while True:
-        name = f"A{number}" if attempt == 1 else f"A{number}-{attempt}"
+        name = f"A{advice}" if attempt == 1 else f"A{advice}-{attempt}"
         path = os.path.join(parent, name)
         try:
             os.mkdir(path, 0o700)
         except FileExistsError:
+            if read_json(os.path.join(path, "advice.json")).get("key") == key:
+                return path
             attempt += 1
             continue
+        with open(os.path.join(path, "advice.json"), "w", encoding="utf-8") as file:
+            json.dump({"schema": "frugalwatch.advice-folder/1", "key": key}, file)
         return path
+
+
+def remove_if_empty(folder: str) -> None:
+    """Take an advice's folder away if nothing was built in it."""
+    built = [name for name in os.listdir(folder) if name != "advice.json"]
+    if not any(os.path.exists(os.path.join(folder, name, MANIFEST)) for name in built):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _samples(module: SampledModule) -> list[list[str]]:
+    """Files of captured calls, [inputs, outputs], of as many shapes as there are."""
+    by_shape: dict[str, list[str]] = {}
+    for call in module.kept:
+        key = json.dumps(dict(call.shapes), sort_keys=True)
+        by_shape.setdefault(key, [str(call.inputs_path), str(call.outputs_path)])
+    found = sorted(by_shape.items(), key=lambda each: (len(each[0]), each[0]))
+    step = max(1, len(found) // _CHECKED_CALLS)
+    return [paths for _, paths in found[::step]][: _CHECKED_CALLS + 1]
+
+
+def _last_line(log: str) -> str:
+    with open(log, encoding="utf-8", errors="replace") as file:
+        lines = [line.strip() for line in file if line.strip()]
+    return (lines[-1] if lines else "it ended without a word")[:_LONGEST_REASON]

@@ -107,7 +107,7 @@ class Variant:
     lines of Python that do the same for good. With `pays_later` it costs something at the start of
     each run, so that it is judged by what each unit of work costs afterwards. `lossy`: it computes
     in another precision, so that answers are judged by a limit and not by rounding. `artefact` is
-    the folder of what was built for it.
+    the folder of what was built for it, `calibrated` the digests of the inputs it was tuned by.
     """
 
     name: str
@@ -122,6 +122,7 @@ class Variant:
     pays_later: bool = False
     lossy: bool = False
     artefact: str | None = None
+    calibrated: tuple[str, ...] = ()
 
 
 class Technique(Protocol):

@@ -1,0 +1,46 @@
+"""Weights of matrix products in 8-bit whole numbers, in blocks with a scale each.
+
+Inputs are scaled by block too, within each product (`accuracy_level` 4), which loses less than one
+scale for all. Needs no data.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from typing import Any  # what JSON gives back, and onnx
+
+from advisor.artefacts.dynamic_int8 import refuse_if_slow
+from advisor.artefacts.timing import compared
+from advisor.workshop import CannotBuildError
+
+_BLOCK = 32
+_IN_8_BITS = 4  # what the products themselves compute in
+
+
+def build(order: Mapping[str, Any]) -> dict[str, object]:
+    """Quantize the weights of the model in `order["source"]`."""
+    import onnx
+    import onnxruntime
+
+    try:
+        from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+    except ImportError as error:
+        raise CannotBuildError("needs onnxruntime 1.22 or later beside frugalwatch") from error
+
+    source, folder = str(order["source"]), str(order["folder"])
+    model = onnx.load(os.path.join(source, "model.onnx"))
+    quantizer = MatMulNBitsQuantizer(
+        model, bits=8, block_size=_BLOCK, is_symmetric=True, accuracy_level=_IN_8_BITS
+    )
+    quantizer.process()
+    quantizer.model.save_model_to_file(os.path.join(folder, "model.onnx"), False)
+    shutil.copyfile(os.path.join(source, "signature.json"), os.path.join(folder, "signature.json"))
+    figures = compared(source, folder, order["samples"])
+    refuse_if_slow(figures)
+    return {
+        "how": f"onnxruntime MatMulNBitsQuantizer, 8 bits in blocks of {_BLOCK}, accuracy level 4",
+        "versions": {"onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__},
+        **figures,
+    }

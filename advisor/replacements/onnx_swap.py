@@ -1,0 +1,335 @@
+"""Runs an ONNX model in ONNX Runtime in place of the torch module that it was exported from.
+
+A folder holds the model (`model.onnx`), what goes in and comes out (`signature.json`) and a copy of
+this file (`load.py`), which needs torch, numpy and onnxruntime and nothing else:
+
+    from load import load
+    model = load()              # or load(own=the_torch_module) for calls that it was not made for
+    output = model(input_ids=ids, attention_mask=mask)
+
+It answers in the module's own form: output classes, dicts, tuples or one tensor. A call that is not
+like those it was exported for goes to the torch module, and `refused` then says why.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import json
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any  # torch, modules and tensors are of the job's own version
+
+_HERE = os.path.dirname(os.path.abspath(__file__))
+# Root mean square of the difference, of the size of the output: what another precision may do at
+# most before it is taken for another model. How good the answers are is judged elsewhere.
+_SAME_MODEL = 0.5
+_PLAIN = (bool, int, float, str)
+Path = tuple[Any, ...]
+
+
+class RefusedError(Exception):
+    """This model cannot take the module's place, or not for this call; the text says why."""
+
+
+def make(
+    module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], options: Mapping[str, Any]
+) -> Swapped:
+    """What is called in place of `module`, whose first call has `args` and `kwargs`.
+
+    `options`: `folder`, and as in `load`. Raises RefusedError if the module is not the one that was
+    exported: its weights are compared, since an old answer from new weights would not be noticed.
+    """
+    del args, kwargs
+    folder = str(options.get("folder") or _HERE)
+    signature = read_signature(folder)
+    if weights_digest(module) != signature["weights_digest"]:
+        raise RefusedError("its weights are not those that were exported: run advise again")
+    hooked = [name for name, each in module.named_modules() if _is_hooked(each)]
+    if hooked:
+        raise RefusedError(f"the program has hooks on {hooked[0] or 'it'}")
+    return load(
+        folder,
+        own=module,
+        threads=int(options.get("threads") or 1),
+        spinning=bool(options.get("spinning", False)),
+        providers=options.get("providers"),
+    )
+
+
+def load(
+    folder: str = _HERE,
+    *,
+    own: Any = None,
+    threads: int = 1,
+    spinning: bool = False,
+    providers: list[str] | None = None,
+) -> Swapped:
+    """The model of `folder` as a callable. `own` is the torch module for calls of another form.
+
+    More `threads` answer sooner and use more CPU time; `spinning` lets them wait busily.
+    """
+    import onnxruntime
+
+    chosen = onnxruntime.SessionOptions()
+    chosen.intra_op_num_threads = threads
+    chosen.inter_op_num_threads = 1
+    chosen.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
+    chosen.log_severity_level = 3
+    wanted = providers or ["CPUExecutionProvider"]
+    there = onnxruntime.get_available_providers()
+    missing = [each for each in wanted if each not in there]
+    if missing:
+        raise RefusedError(f"this onnxruntime has no {missing[0]}")
+    path = os.path.join(folder, "model.onnx")
+    session = onnxruntime.InferenceSession(path, chosen, providers=wanted)
+    return Swapped(read_signature(folder), _runner(session), own)
+
+
+def _runner(session: Any) -> Callable[[list[Any]], list[Any]]:
+    """Tensors in the order of the signature in, tensors out."""
+    import torch
+
+    inputs = [each.name for each in session.get_inputs()]
+    outputs = [each.name for each in session.get_outputs()]
+
+    def run(tensors: Mapping[str, Any]) -> dict[str, Any]:
+        # An input that the model does not use is not among the session's.
+        feed = {name: tensors[name].detach().contiguous().numpy() for name in inputs}
+        found = session.run(outputs, feed)
+        return {n: torch.from_numpy(v) for n, v in zip(outputs, found)}
+
+    return run  # type: ignore[return-value]
+
+
+class Swapped:
+    """Called like the module. `refused` says why calls went to the module; empty if none did."""
+
+    def __init__(
+        self, signature: Mapping[str, Any], run: Callable[[Any], Any], own: Any = None
+    ) -> None:
+        self.refused = ""
+        self._run = run
+        self._own = own
+        self._names: list[str] = signature["parameters"]
+        self._defaults: dict[str, Any] = signature["defaults"]
+        self._inputs = {tuple(each["path"]): each for each in signature["inputs"]}
+        self._constants = {tuple(path): value for path, value in signature["constants"]}
+        self._output = signature["output"]
+        self._classes = {name: _class(name) for name in _class_names(self._output)}
+        self._versions = _versions(own)
+        self._checked = own is None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            leaves = taken_apart(self._names, self._defaults, args, kwargs)
+            found = self._run(self._feed(leaves))
+            output = self._rebuilt(self._output, found, leaves)
+            if not self._checked:
+                self._compare(output, args, kwargs)
+        except Exception as why:
+            if self._own is None:
+                raise
+            self.refused = str(why) if isinstance(why, RefusedError) else _short(why)
+            return self._own(*args, **kwargs)
+        return output
+
+    def _feed(self, leaves: dict[Path, Any]) -> dict[str, Any]:
+        """The model's inputs by name. Raises RefusedError for a call of another form."""
+        if self._versions != _versions(self._own):
+            raise RefusedError("its weights have changed since")
+        feed = {}
+        for path, value in leaves.items():
+            expected = self._inputs.get(path)
+            if expected is None:
+                if path not in self._constants or self._constants[path] != value:
+                    raise RefusedError(f"{dotted(path)} is another than when it was exported")
+                continue
+            _check(path, value, expected)
+            feed[expected["name"]] = value
+        if len(leaves) != len(self._inputs) + len(self._constants):
+            missing = [p for p in (*self._inputs, *self._constants) if p not in leaves]
+            raise RefusedError(f"{dotted(missing[0])} was there when it was exported")
+        return feed
+
+    def _compare(self, output: Any, args: Any, kwargs: Any) -> None:
+        """At the first call: is this the module's answer at all? Raises RefusedError."""
+        distance = relative_distance(self._own(*args, **kwargs), output)
+        if not distance <= _SAME_MODEL:
+            self._versions = (-1,)  # never again
+            raise RefusedError(f"its answer is off by {distance:.2g} of its size")
+        self._checked = True
+
+    def _rebuilt(self, node: Any, found: Mapping[str, Any], leaves: Mapping[Path, Any]) -> Any:
+        if "tensor" in node:
+            return found[node["tensor"]]
+        if "input" in node:
+            return leaves[tuple(node["input"])]
+        if "value" in node:
+            return node["value"]
+        kind = self._classes.get(node.get("class", ""))
+        if "dict" in node:
+            made = {name: self._rebuilt(each, found, leaves) for name, each in node["dict"]}
+            return made if kind is None else kind(**made)
+        items = [self._rebuilt(each, found, leaves) for each in node["list"]]
+        if kind is not None:
+            return kind(*items)
+        return tuple(items) if node.get("tuple") else items
+
+
+# What follows is used by the export too, so that both see a call in the same way.
+
+
+def read_signature(folder: str) -> dict[str, Any]:
+    """What the model takes and answers."""
+    with open(os.path.join(folder, "signature.json"), encoding="utf-8") as file:
+        found: dict[str, Any] = json.load(file)
+    return found
+
+
+def parameters_of(module: Any) -> tuple[list[str], dict[str, Any]]:
+    """The names of forward's parameters that may be given by place; plain defaults by name."""
+    found = inspect.signature(module.forward).parameters.values()
+    by_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    names = [each.name for each in found if each.kind in by_place]
+    defaults = {
+        each.name: each.default
+        for each in found
+        if each.default is None or isinstance(each.default, _PLAIN)
+    }
+    return names, defaults
+
+
+def taken_apart(
+    names: list[str], defaults: Mapping[str, Any], args: Any, kwargs: Any
+) -> dict[Path, Any]:
+    """Every tensor and plain value of a call by its path; what equals its default is left out."""
+    given = dict(kwargs)
+    for at, value in enumerate(args):
+        given[names[at] if at < len(names) else f"*{at}"] = value
+    leaves: dict[Path, Any] = {}
+    for name, value in given.items():
+        default = defaults.get(name, _PLAIN)
+        if default is _PLAIN or not (value is default or _equal(value, default)):
+            _collect((name,), value, leaves)
+    return leaves
+
+
+def _equal(value: Any, other: Any) -> bool:
+    return isinstance(value, _PLAIN) and type(value) is type(other) and value == other
+
+
+def _collect(path: Path, value: Any, leaves: dict[Path, Any]) -> None:
+    if hasattr(value, "detach") or value is None or isinstance(value, _PLAIN):
+        leaves[path] = value
+    elif isinstance(value, Mapping) or hasattr(type(value), "keys"):
+        for name in value.keys():  # noqa: SIM118 - not every such class iterates over its keys
+            _collect((*path, name), value[name], leaves)
+    elif isinstance(value, (list, tuple)):
+        for at, each in enumerate(value):
+            _collect((*path, at), each, leaves)
+    else:
+        raise RefusedError(f"{dotted(path)} is a {type(value).__name__}, and no tensor")
+
+
+def dotted(path: Path) -> str:
+    """A path as a person reads it: features.input_ids."""
+    return ".".join(str(each) for each in path)
+
+
+def _check(path: Path, value: Any, expected: Mapping[str, Any]) -> None:
+    """Raise RefusedError where a tensor is not of the form that the model takes."""
+    if not hasattr(value, "detach"):
+        raise RefusedError(f"{dotted(path)} is no tensor")
+    if str(value.dtype) != expected["dtype"]:
+        raise RefusedError(f"{dotted(path)} is {value.dtype}, and was {expected['dtype']}")
+    if value.device.type != "cpu":
+        raise RefusedError(f"{dotted(path)} is on {value.device}")
+    dims = expected["dims"]
+    shape = tuple(value.shape)
+    if len(shape) != len(dims) or any(d is not None and d != s for d, s in zip(dims, shape)):
+        raise RefusedError(f"{dotted(path)} has the shape {shape}, which was not exported")
+
+
+def weights_digest(module: Any) -> str:
+    """The same for the same weights and buffers, bit by bit."""
+    found = hashlib.blake2b(digest_size=16)
+    for name, value in (*module.named_parameters(), *module.named_buffers()):
+        plain = value.detach().cpu().contiguous()
+        found.update(f"{name} {plain.dtype} {tuple(plain.shape)}".encode())
+        if plain.numel():
+            found.update(plain.reshape(-1).view(_bytes_of(plain)).numpy())
+    return found.hexdigest()
+
+
+def _bytes_of(value: Any) -> Any:
+    import torch
+
+    return torch.bool if value.dtype == torch.bool else torch.uint8
+
+
+def _versions(module: Any) -> Any:
+    """A number that grows when weights are changed in place, as loading others does."""
+    if module is None:
+        return None
+    try:
+        return sum([each._version for each in module.parameters()])
+    except RuntimeError:  # made in inference mode: then they cannot be changed
+        return None
+
+
+def _is_hooked(module: Any) -> bool:
+    return any(getattr(module, each, None) for each in ("_forward_hooks", "_forward_pre_hooks"))
+
+
+def relative_distance(own: Any, other: Any) -> float:
+    """How far the tensors of two answers are from one another, of their size."""
+    size = difference = 0.0
+    mine, theirs = list(tensors_of(own)), list(tensors_of(other))
+    if [tuple(t.shape) for t in mine] != [tuple(t.shape) for t in theirs]:
+        return math.inf
+    for a, b in zip(mine, theirs):
+        left, right = a.detach().double().nan_to_num(), b.detach().double().nan_to_num()
+        size += float((left * left).sum())
+        difference += float(((left - right) ** 2).sum())
+    return math.sqrt(difference / size) if size else (math.inf if difference else 0.0)
+
+
+def tensors_of(value: Any) -> Iterator[Any]:
+    """Every tensor in an answer, in order."""
+    if hasattr(value, "detach"):
+        yield value
+    elif isinstance(value, Mapping) or hasattr(type(value), "keys"):
+        for name in value.keys():  # noqa: SIM118
+            yield from tensors_of(value[name])
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            yield from tensors_of(each)
+    elif hasattr(type(value), "__dataclass_fields__"):
+        for name in type(value).__dataclass_fields__:
+            yield from tensors_of(getattr(value, name))
+
+
+def _class_names(node: Mapping[str, Any]) -> set[str]:
+    found = {node["class"]} if "class" in node else set()
+    for each in (*node.get("list", ()), *(value for _, value in node.get("dict", ()))):
+        found |= _class_names(each)
+    return found
+
+
+def _class(name: str) -> Any:
+    """The class that `module:Outer.Inner` names. Raises RefusedError."""
+    module, _, inside = name.partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+        for part in inside.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        raise RefusedError(f"its answer is a {inside}, which is not here") from error
+    return found
+
+
+def _short(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]

@@ -1,0 +1,155 @@
+"""The exported module in 8-bit whole numbers, whose answers are judged by a limit.
+
+Three ways. Scaled at each call (dynamic): for linear layers. Scaled once from captured inputs
+(static): for convolutions; transformers lose too much by it. Weights in blocks: loses least.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from advisor.gates.splits import part_of
+from advisor.sampling import SampledCall, SampledModule
+from advisor.techniques.base import Applicability, Change, Facts, Variant
+from advisor.techniques.onnx_runtime import RISK
+from advisor.techniques.swapping import (
+    TINY_PARAMETERS,
+    built,
+    export,
+    found,
+    has_int8_units,
+    looks_like_transformer,
+    order,
+    parameters,
+    refuse_swap,
+    refused,
+    target,
+)
+from advisor.workshop import Artefact, CannotBuildError, Workshop
+
+_MOST_CALIBRATION = 256  # rows; more change the ranges little
+
+
+class _Int8:
+    """What the three have in common."""
+
+    name = ""
+    builder = ""
+    risk = ""
+
+    def __init__(self) -> None:
+        self._facts: Facts | None = None
+
+    def applies(self, facts: Facts) -> Applicability:
+        return refuse_swap(facts) or self._refused(facts) or _units_or_not(facts)
+
+    def variants(self, facts: Facts) -> tuple[Variant, ...]:
+        self._facts = facts
+        return (
+            Variant(
+                name=self.name,
+                technique=self.name,
+                change=Change(),
+                needs="onnxruntime",
+                for_good="load the quantized model instead of the torch module:",
+                risk=f"{self.risk}; {RISK}",
+                pays_later=True,
+                lossy=True,
+            ),
+        )
+
+    def prepare(self, variant: Variant, workshop: Workshop) -> Variant | Applicability:
+        assert self._facts is not None
+        try:
+            source = export(self._facts, workshop)
+            return self._build(self._facts, variant, workshop, source)
+        except CannotBuildError as reason:
+            return refused(reason)
+
+    def _build(
+        self, facts: Facts, variant: Variant, workshop: Workshop, source: Artefact
+    ) -> Variant:
+        name = self.builder.replace("_", "-")
+        return built(facts, variant, workshop.build(name, self.builder, order(facts, source)))
+
+    def _refused(self, facts: Facts) -> Applicability | None:
+        """What speaks against it beside what speaks against any swap."""
+        if parameters(facts) < TINY_PARAMETERS:
+            count = f"{parameters(facts):,}"
+            reason = f"{target(facts).kind} has {count} weights: scaling costs more than it saves"
+            return Applicability(False, reason)
+        if not has_int8_units(facts):
+            reason = "this CPU has no instructions for products of 8-bit numbers (VNNI, AMX)"
+            return Applicability(False, reason)
+        return None
+
+
+class DynamicInt8(_Int8):
+    """Linear layers; inputs are scaled at each call."""
+
+    name = "dynamic int8"
+    builder = "dynamic_int8"
+    risk = "scores and neighbours move"
+
+    def _refused(self, facts: Facts) -> Applicability | None:
+        layers = target(facts).about.get("layers") or {}
+        if not looks_like_transformer(facts) and any(n.startswith("Conv") for n in layers):
+            return Applicability(
+                False, "its convolutions would take longer: static int8 suits them"
+            )
+        return super()._refused(facts)
+
+
+class WeightInt8(_Int8):
+    """Weights of matrix products in blocks."""
+
+    name = "weight-only int8"
+    builder = "weight_int8"
+    risk = "scores move a little"
+
+    def _refused(self, facts: Facts) -> Applicability | None:
+        if not looks_like_transformer(facts):
+            return Applicability(False, "most of its weights are in no matrix products")
+        return super()._refused(facts)
+
+
+class StaticInt8(_Int8):
+    """Convolutions; inputs are scaled once, from captured ones."""
+
+    name = "static int8"
+    builder = "static_int8"
+    risk = "inputs unlike those of calibration may be answered worse"
+
+    def _refused(self, facts: Facts) -> Applicability | None:
+        if looks_like_transformer(facts):
+            return Applicability(False, "attention loses too much by scales that are fixed once")
+        return super()._refused(facts)
+
+    def _build(
+        self, facts: Facts, variant: Variant, workshop: Workshop, source: Artefact
+    ) -> Variant:
+        chosen = _calibration(target(facts))
+        digests = [call.inputs_digest for call in chosen]
+        asked = {
+            **order(facts, source),
+            "calibration": [str(call.inputs_path) for call in chosen],
+            "digests": digests,
+        }
+        artefact = workshop.build("static-int8", self.builder, asked)
+        variant = replace(variant, calibrated=tuple(digests))
+        return built(facts, variant, artefact)
+
+
+def _calibration(module: SampledModule) -> list[SampledCall]:
+    """Calls that calibrate, and so take no part in screening or judging."""
+    found: dict[str, SampledCall] = {}
+    for call in module.kept:
+        first = next(iter(call.shapes.values()), ("", ()))[1]
+        rows = first[0] if first else 1
+        if part_of(call.number, rows) == "calibration" and call.inputs_digest:
+            found.setdefault(call.inputs_digest, call)
+    return list(found.values())[:_MOST_CALIBRATION]
+
+
+def _units_or_not(facts: Facts) -> Applicability:
+    return found(facts, f", and the CPU has {has_int8_units(facts)}")
