@@ -1,0 +1,1 @@
+"""Serving practice, replayed on the trace of a program's own requests."""
