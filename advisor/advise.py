@@ -31,6 +31,7 @@ from advisor.techniques.base import Applicability, Facts, Variant
 from advisor.techniques.threads import VARIABLES, one_thread
 from advisor.techniques.torch_facts import NO_TORCH
 from advisor.trials import AGAIN, BASE, Trial, counted_or_modelled, energy_j
+from advisor.work_kind import WorkKind
 from advisor.workload import Workload
 from frugalwatch.errors import FrugalWatchError
 
@@ -155,6 +156,7 @@ def _search(
         search.confirm(confirmed, reference)
         finalists = confirmed
     found = _Found(unit, entrants, finalists, answers, reference, notes, replayer.inside)
+    found = replace(found, work_kind=replayer.work_kind)
     return _document(number, workload, options, search, found)
 
 
@@ -167,6 +169,7 @@ class _Found:
     reference: Variant | None
     notes: list[str]
     inside: Inside | None
+    work_kind: WorkKind = "unknown"
 
 
 def candidates(facts: Facts, *, hook: bool = True) -> tuple[list[Variant], list[Answer]]:
@@ -273,6 +276,7 @@ def _document(
         answers=found.answers,
         one_thread=reference,
         notes=[
+            *(workload.source.warnings() if workload.source else ()),
             *found.notes,
             *_training_note(judgements, found.inside, options),
             *_notes(search, options),
@@ -281,7 +285,7 @@ def _document(
         isolation=isolation_in_words(options.isolation),
         metric_pattern=options.metric,
         wall_s=search.spent_s(),
-        work=_work(found.inside),
+        work=_work(found),
         stop_after=f"{options.stop.after}{options.stop.unit}" if options.stop else None,
         setting=Setting(
             budget=str(options.plan.budget),
@@ -305,10 +309,11 @@ def _training_note(
     ]
 
 
-def _work(inside: Inside | None) -> Work | None:
-    if inside is None or inside.unit is None:
-        return None
-    return Work(inside.unit, inside.units)
+def _work(found: _Found) -> Work:
+    inside = found.inside
+    if inside is None:
+        return Work(kind=found.work_kind)
+    return Work(inside.unit, inside.units, found.work_kind)
 
 
 def _notes(search: Search, options: Options) -> list[str]:

@@ -32,6 +32,7 @@ from advisor.stored_trials import Earlier
 from advisor.techniques.base import Applicability, export_lines
 from advisor.trials import BASE, BASELINES, Trial, Trials
 from advisor.verdicts import WORTH_IT
+from advisor.work_kind import WorkKind
 from advisor.workload import Workload
 from frugalwatch import __version__
 from frugalwatch.machine import cpu_name, memory_bytes
@@ -49,13 +50,17 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a replay's work is counted in, and how much of it there was."""
+    """What a replay's work is counted in, how much of it there was, and of what kind it is.
 
-    unit: str
-    count: int
+    `unit` is None and `count` 0 where nothing was counted.
+    """
+
+    unit: str | None = None
+    count: int = 0
+    kind: WorkKind = "unknown"
 
     def as_json(self) -> dict[str, object]:
-        return {"unit": self.unit, "count": self.count}
+        return {"kind": self.kind, "unit": self.unit, "count": self.count}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +113,8 @@ def advice_document(
         "unit": question.unit,
         "kind": "replayed in program",
         "stop_after": stop_after,
-        "work": None if work is None else work.as_json(),
+        "work": (work or Work()).as_json(),
+        "workload": None if workload.source is None else workload.source.as_json(),
         "isolation": isolation,
         "rounds": trials.rounds("confirmation"),
         "screening_rounds": trials.rounds("screening"),

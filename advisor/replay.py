@@ -24,6 +24,7 @@ from advisor.probing import Watcher, children
 from advisor.stopping import Stop, stopped_note
 from advisor.switches import CACHE_VARIABLE, not_applied, wants_cache
 from advisor.techniques.base import AS_WRITTEN, Change
+from advisor.work_kind import WorkKind, kind_of_work
 from advisor.workload import Workload
 from frugalwatch.errors import FrugalWatchError
 
@@ -133,6 +134,7 @@ class Replayer:
         self.threads_peak: int | None = None
         self.libraries: frozenset[str] | None = None
         self.inside: Inside | None = None
+        self.work_kind: WorkKind = "unknown"
         # What a replay leaves running becomes our child, and ends with it.
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
@@ -163,7 +165,8 @@ class Replayer:
         started_utc_ns = time.time_ns()
         status = self._run(change, base, limit_s, watch, hook)
         if watch and self._hook:
-            self.inside = read_inside(seen, read_json(f"{base}.json"))
+            run = read_json(f"{base}.json")
+            self.inside, self.work_kind = read_inside(seen, run), kind_of_work(run)
         result = self._result(change, base, started_utc_ns, status)
         return replace(result, outputs=read_outputs(seen)) if look and self._hook else result
 
