@@ -10,10 +10,11 @@ from advisor import store
 from advisor.document import Answer, Setting, Work, advice_document
 from advisor.inside import Inside
 from advisor.limits import Limits
+from advisor.preparing import prepared, with_sample, workshop
 from advisor.quality import Computed, Metric, judge
 from advisor.ranking import FIGURES, Judgement, Question, Unit, judge_all
 from advisor.replay import Isolation, Replay, Replayer
-from advisor.search import Plan, Search, by_promise
+from advisor.search import Plan, Search
 from advisor.setting import (
     cpu_flags,
     isolation_in_words,
@@ -23,6 +24,7 @@ from advisor.setting import (
     usable_cores,
     usable_cpus,
 )
+from advisor.stacking import by_promise
 from advisor.standing import Standing
 from advisor.stopping import Stop
 from advisor.stored_trials import Earlier, read_trials
@@ -33,6 +35,7 @@ from advisor.techniques.torch_facts import NO_TORCH
 from advisor.trials import AGAIN, BASE, Trial, counted_or_modelled, energy_j
 from advisor.work_kind import WorkKind
 from advisor.workload import Workload
+from advisor.workshop import Workshop
 from frugalwatch.errors import FrugalWatchError
 
 # Below this most of what is measured is a process starting, which no switch changes.
@@ -107,7 +110,7 @@ def advise(
                 known=options.earlier.measured,
                 joules=counted_or_modelled(power.idle_w, power.active_w) if power else energy_j,
             )
-            document = _search(number, workload, options, search, replayer)
+            document = _search(conn, number, workload, options, search, replayer)
         return document
     finally:
         state = "failed" if document is None else str(document["state"])
@@ -116,7 +119,8 @@ def advise(
         store.finish_advice(conn, number, state, document)
 
 
-def _search(
+def _search(  # noqa: PLR0917 - one call, all of it needed
+    conn: sqlite3.Connection,
     number: int,
     workload: Workload,
     options: Options,
@@ -146,7 +150,11 @@ def _search(
             replayer.inside,
             cpu_flags(),
         )
-        entrants, answers = candidates(facts, hook=options.hook)
+        facts = with_sample(facts, replayer, search.say)
+        with workshop(conn, number, facts, replayer, search.say) as bench:
+            entrants, answers = candidates(facts, hook=options.hook, bench=bench)
+            if bench.spent.cpu_s:
+                notes.append(f"building what was tried took {bench.spent.cpu_s:.3g} CPU-seconds")
         finalists = search.screen(_same_answers(search, options, entrants, facts), FIGURES[unit])
         finalists = [v for v in finalists if search.screened(v, FIGURES[unit]) < 1]
         finalists = _same_answers(search, options, finalists, facts)
@@ -172,8 +180,13 @@ class _Found:
     work_kind: WorkKind = "unknown"
 
 
-def candidates(facts: Facts, *, hook: bool = True) -> tuple[list[Variant], list[Answer]]:
-    """What is worth a trial on this workload, and every technique's answer with its reason."""
+def candidates(
+    facts: Facts, *, hook: bool = True, bench: Workshop | None = None
+) -> tuple[list[Variant], list[Answer]]:
+    """What is worth a trial on this workload, and every technique's answer with its reason.
+
+    What needs something built first gets it on the `bench`, or says why that cannot be.
+    """
     entrants: list[Variant] = []
     answers: list[Answer] = []
     reason = NO_TORCH if hook else "the hook is switched off in your configuration"
@@ -181,9 +194,11 @@ def candidates(facts: Facts, *, hook: bool = True) -> tuple[list[Variant], list[
         answers.append(Answer("inside the program", Applicability(False, reason)))
     for technique in techniques(hook=facts.inside is not None):
         answer = technique.applies(facts)
-        answers.append(Answer(technique.name, answer))
-        if answer.yes:
-            entrants += technique.variants(facts)
+        variants, refusals = prepared(technique, facts, bench) if answer.yes else ([], [])
+        if variants or not refusals:
+            answers.append(Answer(technique.name, answer))
+        answers += refusals
+        entrants += variants
     return entrants, answers
 
 

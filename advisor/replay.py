@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -172,9 +173,7 @@ class Replayer:
 
     def new_folder(self, name: str) -> str:
         """An empty folder in which what the program's hook writes outlives the replay."""
-        path = os.path.join(self._open_folder, f"{name}-{self._count + 1}")
-        os.makedirs(path, mode=0o700)
-        return path
+        return tempfile.mkdtemp(prefix=f"{name}-", dir=self._open_folder)
 
     def new_folder(self, name: str) -> str:
         """An empty folder in which what the program's hook writes outlives the replay."""

@@ -18,9 +18,10 @@ from advisor.agreement import Agreement, compare
 from advisor.budget import Budget
 from advisor.outputs import Output
 from advisor.replay import Replay
+from advisor.stacking import FINALISTS, different
 from advisor.standing import Standing, confirmation_trials, screening_trials
 from advisor.statistics import LEAST_ROUNDS, centre
-from advisor.techniques.base import Change, Claim, Variant
+from advisor.techniques.base import Change, Variant
 from advisor.trials import (
     AGAIN,
     BASE,
@@ -35,7 +36,6 @@ from advisor.trials import (
     of_a_unit,
 )
 
-FINALISTS = 3
 SCREENING_ROUNDS = 3
 DEFAULT_ROUNDS = 8
 # With fewer, one disturbed round widens the intervals out of proportion: rather fewer variants.
@@ -173,7 +173,12 @@ class Search:
             ranked = sorted(left, key=lambda v: self.screened(v, figure))
             if len(ranked) <= FINALISTS:
                 return ranked
-            left = ranked[: max(FINALISTS, math.ceil(len(ranked) / 2))]
+            kept = ranked[: max(FINALISTS, math.ceil(len(ranked) / 2))]
+            if len(left) <= FINALISTS + 1:
+                return different(ranked)
+            left = [v for v in ranked if v in kept or v in different(ranked)]
+            if len(left) == len(ranked):  # nothing left to halve
+                return different(ranked)
         return []
 
     def screened(self, variant: Variant, figure: Figure) -> float:
@@ -348,43 +353,3 @@ class Search:
         base_s = self._seconds.get(BASE.name, 0.0)
         names = [v.name for v in (*BASELINES, *variants)]
         return max(1e-3, sum(self._seconds.get(name, base_s) for name in names))
-
-
-def by_promise(finalists: Sequence[Variant]) -> list[Variant]:
-    """What to confirm, what matters most first: the best, the best of each stacked, the others."""
-    return [*finalists[:1], *combinations(finalists), *finalists[1:]]
-
-
-def combinations(finalists: Sequence[Variant]) -> list[Variant]:
-    """The best of each technique, stacked; nothing if that is only one."""
-    best: dict[str, Variant] = {}
-    for variant in finalists:  # best first
-        best.setdefault(variant.technique, variant)
-    chosen = list(best.values())
-    if len(chosen) < 2:
-        return []
-    change = chosen[0].change
-    for variant in chosen[1:]:
-        change = change.with_(variant.change)
-    return [
-        Variant(
-            name=" + ".join(v.name for v in chosen),
-            technique="combination",
-            change=change,
-            claim=_claim(chosen),
-            needs=", ".join(v.needs for v in chosen if v.needs),
-            one_off="; ".join(dict.fromkeys(v.one_off for v in chosen)),
-            for_good="all of the above",
-            risk="; ".join(v.risk for v in chosen if v.risk),
-            code="\n".join(v.code for v in chosen if v.code),
-            pays_later=any(v.pays_later for v in chosen),
-        )
-    ]
-
-
-def _claim(chosen: Sequence[Variant]) -> Claim:
-    """What several changes may be called together: no more than the least of them."""
-    claims = {v.claim for v in chosen}
-    if "cpu" in claims:
-        return "cpu"
-    return "time" if claims == {"time"} else "energy"

@@ -10,6 +10,8 @@ from advisor.techniques.compiled import Compiled
 from advisor.techniques.cudnn_benchmark import CudnnBenchmark
 from advisor.techniques.inference_mode import InferenceMode
 from advisor.techniques.loader_workers import LoaderWorkers
+from advisor.techniques.onnx_int8 import DynamicInt8, StaticInt8, WeightInt8
+from advisor.techniques.onnx_runtime import OnnxRuntime
 from advisor.techniques.pinned_memory import PinnedMemory
 from advisor.techniques.session_optimization import SessionOptimization
 from advisor.techniques.session_spinning import SessionSpinning
@@ -29,6 +31,10 @@ def techniques(*, hook: bool = True) -> tuple[Technique, ...]:
         Autocast(),
         ChannelsLast(),
         Compiled(),
+        OnnxRuntime(),
+        DynamicInt8(),
+        StaticInt8(),
+        WeightInt8(),
         Unpadding(),
         LoaderWorkers(),
         PinnedMemory(),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from advisor.budget import Budget
-from advisor.search import FINALISTS, Plan, by_promise, combinations
+from advisor.search import FINALISTS, Plan
+from advisor.stacking import by_promise, combinations
 from advisor.trials import AGAIN, BASE, Trial, cpu_s
 from tests.advisor.kit import ScriptedReplays, search, variant
 
