@@ -13,7 +13,7 @@ from advisor.report.applying import (
 )
 from advisor.report.facts import Fact, facts, latency_in_words, memory_in_words
 from advisor.report.scale import Saving, Scale, saving
-from advisor.report.terminal import nothing
+from advisor.report.terminal import nothing, workload_in_words
 from advisor.report.words import Document, each, resolution, seconds, work_of
 from frugalwatch.report import format as show
 from frugalwatch.report.ratio import change, change_with_bounds
@@ -135,6 +135,7 @@ def _lead(document: Document) -> list[str]:
     if document["unit"] == "energy_j":
         compared = "joules of this machine's energy counters"
     found = [
+        *([f"{about}."] if (about := workload_in_words(document)) else []),
         f"Replayed {document['trials']} times, {document['rounds']} rounds to confirm;"
         f" {spent_in_words(document)} spent on it.",
         f"Compared in {compared}.",

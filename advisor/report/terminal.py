@@ -56,7 +56,7 @@ def _head(document: Document, style: Style) -> str:
 def workload_in_words(document: Document) -> str:
     """What was replayed: a training, or what a model was called with; empty if nobody can say."""
     source = from_json(document.get("workload"))
-    work = work_of(document)
+    work = document.get("work") or {}
     kind, unit = work.get("kind", "unknown"), work.get("unit")
     done = f"{work['count']:,} {plural(unit)} in each replay" if unit else ""
     if source is not None:
