@@ -253,9 +253,11 @@ class Search:
         counted = [j for j in joules if j is not None]
         of, left_s = self._expected, None
         if of is not None and made:
-            each_s = self.spent_s() / len(made)
-            left_s = max(0.0, min(self.left_s(), (of - len(made)) * each_s))
+            each_s = max(1e-3, self.spent_s() / len(made))
+            left_s = min(self.left_s(), (of - len(made)) * each_s)
             of = len(made) + max(1, min(of - len(made), round(left_s / each_s)))
+            if left_s <= 0:  # over its budget: what remains is the least that an answer needs
+                of = left_s = None
         return Standing(
             trial=len(made) + 1,
             of=of,

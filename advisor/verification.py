@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, cast
 from advisor import store
 from advisor.advise import Options, check_first
 from advisor.document import decisive_ratio
-from advisor.quality import Computed, Metric, Quality, judge
+from advisor.quality import Computed, Loss, Metric, Quality, judge
 from advisor.ranking import (
     FIGURES,
     PER_UNIT,
@@ -109,11 +109,25 @@ def verify(
                 search.agreements,
                 learns=replayer.inside is not None and replayer.inside.learns,
             ),
+            loss=_loss(advice, recommendation, options),
         )
     document = _document(advice, recommendation, workload, options, search.trials, promise, quality)
     document["state"] = "interrupted" if search.interrupted else "done"
     store.finish_verification(conn, number, document)
     return document
+
+
+def _loss(advice: StoredAdvice, recommendation: Recommendation, options: Options) -> Loss | None:
+    """How the change was judged then, if it was by a gate: by the same one now."""
+    was: Mapping[str, Any] = _entry(advice, recommendation).get("quality") or {}
+    if not was.get("by_gate"):
+        return None
+    return Loss(options.gate, tuple(was.get("calibrated") or ()))
+
+
+def _entry(advice: StoredAdvice, recommendation: Recommendation) -> dict[str, Any]:
+    entries = cast("list[dict[str, Any]]", advice.result["recommendations"])
+    return next(e for e in entries if e["number"] == recommendation.number)
 
 
 class _Promise(NamedTuple):
@@ -131,8 +145,7 @@ class _Promise(NamedTuple):
 
 
 def _promise(advice: StoredAdvice, recommendation: Recommendation) -> _Promise:
-    entries = cast("list[dict[str, Any]]", advice.result["recommendations"])
-    entry = next(e for e in entries if e["number"] == recommendation.number)
+    entry = _entry(advice, recommendation)
     decided_by: DecidedBy = entry.get("decided_by", "whole")
     return _Promise(cast(Unit, advice.result["unit"]), decisive_ratio(entry), decided_by)
 
@@ -163,6 +176,8 @@ def _document(  # noqa: PLR0917 - one call, all of it needed
         answer, reason = "not_held", "The program fails with the change."
     elif not quality.acceptable:
         answer, reason = "not_held", f"It changes the answers: {quality.reason}."
+    elif not quality.settled:
+        answer, reason = "cannot_tell", f"Whether the answers stay: {quality.reason}."
     return {
         "schema": SCHEMA,
         "advice": advice.name,
@@ -180,7 +195,11 @@ def _document(  # noqa: PLR0917 - one call, all of it needed
         "wall_ratio": None if wall is None else wall.as_json(),
         "resolution": itself,
         "rounds": len(pairs),
-        "quality": {"finding": quality.finding, "reason": quality.reason},
+        "quality": {
+            "finding": quality.finding,
+            "reason": quality.reason,
+            "gate": None if quality.gate is None else quality.gate.as_json(),
+        },
         "isolation": isolation_in_words(options.isolation),
         "notes": _notes(advice, workload),
     }

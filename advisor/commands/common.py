@@ -13,6 +13,7 @@ from frugalwatch.errors import UsageError
 
 if TYPE_CHECKING:
     from advisor.advise import Options
+    from advisor.gates.options import GateOptions
     from advisor.replay import Isolation
     from frugalwatch.config.load import Loaded
 
@@ -27,6 +28,8 @@ class Replaying(NamedTuple):
     stdin_file: str | None
     metric: str | None
     tolerance: float | None
+    max_drop: float | None
+    gate: str | None
     stop_after: str | None
     in_place: bool
     network: bool
@@ -49,14 +52,19 @@ class Replaying(NamedTuple):
         return Isolation(self.in_place, self.network)
 
     def options(
-        self, metric: str | None, tolerance: float | None, stop_after: str | None = None
+        self,
+        metric: str | None,
+        tolerance: float | None,
+        stop_after: str | None = None,
+        gate: GateOptions | None = None,
     ) -> Options:
         """How to replay, with what must stay the same. Raises UsageError for what is no budget.
 
-        `stop_after` is what an earlier search was told, where this one is told nothing.
+        `stop_after` and `gate` are what an earlier search was told, where this one is told nothing.
         """
         from advisor.advise import Options
         from advisor.budget import Budget, parse_budget
+        from advisor.gates.options import GateOptions, parse_gate
         from advisor.search import Plan
         from advisor.stopping import parse_stop
 
@@ -67,7 +75,11 @@ class Replaying(NamedTuple):
             raise UsageError("--stop-after needs the hook, which is switched off")
         budget = Budget() if self.budget is None else parse_budget(self.budget)
         plan = Plan(budget, self.rounds, self.seed)
-        return Options(plan, self.isolation, metric, tolerance, hook, stop)
+        earlier = gate or GateOptions()
+        points = earlier.max_drop_points if self.max_drop is None else self.max_drop
+        told = self.gate is not None or self.max_drop is not None
+        allowed = parse_gate(self.gate, points) if told else earlier
+        return Options(plan, self.isolation, metric, tolerance, hook, stop, allowed)
 
 
 _OPTIONS = (
@@ -85,6 +97,18 @@ _OPTIONS = (
         "--tolerance",
         type=click.FloatRange(0),
         help="How far it may move, absolute (as far as it does by itself).",
+    ),
+    click.option(
+        "--max-drop",
+        type=click.FloatRange(0, 100),
+        metavar="POINTS",
+        help="What a change in precision may cost (1): see --gate.",
+    ),
+    click.option(
+        "--gate",
+        metavar="MEASURE",
+        help="What is judged without labels: overlap>=0.97, agreement>=0.99, error<=0.01,"
+        " tokens>=0.99.",
     ),
     click.option(
         "--stop-after",

@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import click
 
 from advisor.commands.common import Replaying, checked_metric, refuse_late_options, replay_options
+
+if TYPE_CHECKING:
+    from advisor.gates.options import GateOptions
 
 _EXIT = {"held": 0, "not_held": 3, "cannot_tell": 1}
 _INTERRUPTED = 130
@@ -58,7 +63,7 @@ def command(advice: str, command: tuple[str, ...], replaying: Replaying) -> int:
         if tolerance is None:
             tolerance = _float(stored.result.get("tolerance"))
         stop_after = _text(stored.result.get("stop_after"))
-        options = replaying.options(metric, tolerance, stop_after)
+        options = replaying.options(metric, tolerance, stop_after, _gate(stored.result))
         document = verify(conn, stored, recommendation, workload, options, tell=progress)
     finally:
         progress.clear()
@@ -71,6 +76,13 @@ def command(advice: str, command: tuple[str, ...], replaying: Replaying) -> int:
     if document["state"] == "interrupted":
         return _INTERRUPTED
     return _EXIT[str(document["verdict"])]
+
+
+def _gate(result: Mapping[str, object]) -> GateOptions:
+    from advisor.gates.options import parse_gate
+
+    points = _float(result.get("max_drop_points"))
+    return parse_gate(_text(result.get("gate")), 1.0 if points is None else points)
 
 
 def _text(value: object) -> str | None:
