@@ -71,6 +71,12 @@ class _Others:
         for device, busy_us in gpu_us.items():
             self.gpu_us[device] = self.gpu_us.get(device, 0) + busy_us
 
+    def take_out(self, cpu_us: int) -> None:
+        """One of them is known by itself again; it had used no more than this by then."""
+        if self.count:
+            self.count -= 1
+            self.cpu_us = max(0, self.cpu_us - cpu_us)
+
     def copy(self) -> _Others:
         others = _Others()
         if self.first_ns is not None:
@@ -86,9 +92,11 @@ class ProcessAccount:
         self._ended: dict[tuple[int, int], _Seen] = {}
         self._folded = _Others()
         self._told: tuple[int, int] | None = None  # when, and what had been used until then
+        self._goes_on = False  # from a dead sampler's account, and has not looked yet
 
     def go_on_from(self, rows: Iterable[ProcessRow], gpus: Iterable[GpuOfProcess]) -> None:
         """What a sampler that died wrote last. Those that are still there are found again."""
+        self._goes_on = True
         known: dict[tuple[int, int], dict[str, int]] = {}
         for device, pid, starttime, busy_us in gpus:
             known.setdefault((pid, starttime), {})[device] = busy_us
@@ -115,6 +123,8 @@ class ProcessAccount:
                 seen = self._ended.pop((use.pid, use.starttime), None)
                 if seen is None:
                     seen = _Seen(use.pid, use.starttime, now_ns)
+                    if self._goes_on:  # it may be inside the sum: nothing is counted twice
+                        self._folded.take_out(use.own_us)
                 seen.gone_ns = None
             else:
                 del self._live[use.pid]
@@ -124,14 +134,15 @@ class ProcessAccount:
             seen.gone_ns = now_ns
             self._ended[seen.pid, seen.starttime] = seen
         self._live = live
+        self._goes_on = False
         if len(self._ended) > 2 * MOST_TOLD:
             self._sum_up(now_ns)
 
     def gpu(self, device: str, pid: int, busy_us: int) -> None:
-        """A process of the job kept a GPU busy for so long."""
+        """A process that the last look found kept a GPU busy for so long."""
         seen = self._live.get(pid)
-        gpu_us = self._folded.gpu_us if seen is None else seen.gpu_us
-        gpu_us[device] = gpu_us.get(device, 0) + busy_us
+        if seen is not None:
+            seen.gpu_us[device] = seen.gpu_us.get(device, 0) + busy_us
 
     def job_ended(self, pid: int, own_us: int, ended_ns: int) -> None:
         """What the job's first process had used at its very end, which its supervisor saw."""
@@ -166,9 +177,9 @@ class ProcessAccount:
             for seen in everybody
             for device, busy_us in seen.gpu_us.items()
         ]
-        if others.count or others.gpu_us:
-            first = others.last_ns if others.first_ns is None else others.first_ns
-            rows.append((0, 0, "", others.count, first, others.last_ns, None, others.cpu_us))
+        if others.first_ns is not None and others.count:
+            span = (others.first_ns, others.last_ns, None)
+            rows.append((0, 0, "", others.count, *span, others.cpu_us))
             gpus += [(device, 0, 0, busy_us) for device, busy_us in others.gpu_us.items()]
         return rows, gpus
 

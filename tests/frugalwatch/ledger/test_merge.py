@@ -51,6 +51,8 @@ def recorded(
     inside.activity((1, "data_wait", 101 * SECOND, 77))
     inside.times((1, "step", 101 * SECOND, "[[700, 10]]"))
     journal.goal(1, 101 * SECOND, "", 100)
+    seen = (101 * SECOND, 102 * SECOND, None)
+    journal.processes([(1, 77, "python", 1, *seen, 5000)], [(gpu, 1, 77, 1)])
     journal.condition(gpu, Condition("nvidia:GPU-1", 101 * SECOND, 61.5))
     journal.grid_intensity(GridIntensity("FR", 1, 30.0, "average-direct", "test", False, 2))
     for second in range(101, until):
@@ -84,6 +86,8 @@ def content(path: Path) -> dict[str, list[Any]]:
         "unit_count": f"SELECT {runs}, unit, t_mono_ns, count, samples FROM unit_count x",
         "activity": f"SELECT {runs}, activity, t_mono_ns, spent_ns FROM activity x",
         "unit_time": f"SELECT {runs}, unit, buckets FROM unit_time x",
+        "job_process": f"SELECT {runs}, pid, name, cpu_us FROM job_process x",
+        "job_process_gpu": f"SELECT {stream}, pid, busy_us FROM job_process_gpu x",
         "goal": f"SELECT {runs}, name, total FROM goal x",
         "condition": f"SELECT {stream}, t_mono_ns, temperature_mdegc FROM condition x",
         "carbon_intensity": "SELECT * FROM carbon_intensity",
