@@ -37,7 +37,8 @@ class Budget:
             minutes = self.time_s / 60
             parts.append(f"{minutes:g}min" if minutes >= 1 else f"{self.time_s:g}s")
         if self.energy_j is not None:
-            parts.append(f"{self.energy_j / 3600:g}Wh")
+            wh = self.energy_j / 3600
+            parts.append(f"{wh:g}Wh" if wh >= 1 else f"{self.energy_j:g}J")
         return ",".join(parts)
 
 
