@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Replaying = Callable[[list[Practice]], Replayed | Untold]
 
 KIND = "replayed on trace"
+_TOO_NOISY = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,8 @@ class Serving:
         # Fewer threads are an advice of their own: what the practice saves is what it saves beside.
         own = fair if served.practice.threads == 1 else main
         resolution = self._resolution() or 0.0
+        if resolution > _TOO_NOISY:
+            return "not confirmed", "the trace against itself differs by more than 25 %"
         if own.high >= 1 or 1 - own.value <= resolution:
             return "no clear saving", "not beyond the resolution"
         return "saves", _finding(served)

@@ -1,0 +1,56 @@
+"""What is found beside the search for changes: serving on a trace, and hot spots elsewhere.
+
+Both are probes of the program as written, after everything that is compared has been measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from advisor.hot_spots import find_hot_spots
+from advisor.trace.found import serve
+from advisor.trace.measure import Replayed, Untold, replay_trace
+
+if TYPE_CHECKING:
+    from advisor.replay import Replayer
+    from advisor.sampling import Sample, SampledModule
+    from advisor.techniques.base import Facts
+    from advisor.trace.practices import Practice
+
+# Of the time for all: what the trace may use of it, and seconds at least and at most.
+_TRACE_SHARE, _TRACE_LEAST_S, _TRACE_MOST_S = 0.3, 10.0, 120.0
+_PROFILE_LIMIT_S = 600.0
+
+
+def beside(
+    replayer: Replayer,
+    facts: Facts,
+    *,
+    time_s: float | None,
+    latency_limit_s: float | None,
+    seed: int,
+    tell: Callable[[str], None],
+) -> dict[str, object]:
+    """The document's keys `trace` and `hot_spots`, null where there is nothing to say.
+
+    `time_s` is that of the whole search. Raises CannotIsolateError and KeyboardInterrupt.
+    """
+    if facts.inside is None:
+        return {"trace": None, "hot_spots": None}
+    wanted_s = _TRACE_MOST_S if time_s is None else _TRACE_SHARE * time_s
+    seconds = min(_TRACE_MOST_S, max(_TRACE_LEAST_S, wanted_s))
+
+    def replaying(
+        sample: Sample, module: SampledModule, practices: list[Practice]
+    ) -> Replayed | Untold:
+        tell("the trace of its requests")
+        return replay_trace(replayer, sample, module, practices, seconds=seconds, seed=seed)
+
+    serving = serve(facts.sample, facts.inside, latency_limit_s, replaying)
+    tell("a profile of the program as written")
+    spots = find_hot_spots(replayer, _PROFILE_LIMIT_S)
+    return {
+        "trace": None if serving is None else serving.as_json(),
+        "hot_spots": None if spots is None else spots.as_json(),
+    }
