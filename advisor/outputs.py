@@ -131,6 +131,17 @@ def read_outputs(folder: str) -> tuple[Output, ...]:
     return tuple(each for each in found if each is not None)
 
 
+def header_of(path: str) -> Mapping[str, Any]:
+    """What is written about a safetensors file in its head; empty where it is not whole."""
+    try:
+        with open(path, "rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            found: Mapping[str, Any] = json.loads(file.read(length))["__metadata__"]
+            return found
+    except (OSError, struct.error, ValueError, KeyError):
+        return {}
+
+
 def forget_outputs(outputs: Sequence[Output]) -> None:
     """Delete the files of whole outputs, once they were compared; rows stay."""
     paths = {t.source.path for o in outputs for t in o.tensors if isinstance(t.source, Stretch)}

@@ -139,6 +139,11 @@ class Replayer:
         # What a replay leaves running becomes our child, and ends with it.
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
+    @property
+    def workload(self) -> Workload:
+        """What is replayed."""
+        return self._workload
+
     def replay(
         self,
         change: Change = AS_WRITTEN,

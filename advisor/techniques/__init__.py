@@ -13,6 +13,7 @@ from advisor.techniques.loader_workers import LoaderWorkers
 from advisor.techniques.onnx_int8 import DynamicInt8, StaticInt8, WeightInt8
 from advisor.techniques.onnx_runtime import OnnxRuntime
 from advisor.techniques.pinned_memory import PinnedMemory
+from advisor.techniques.session_int8 import SessionInt8
 from advisor.techniques.session_optimization import SessionOptimization
 from advisor.techniques.session_spinning import SessionSpinning
 from advisor.techniques.spinning import Spinning
@@ -42,5 +43,6 @@ def techniques(*, hook: bool = True) -> tuple[Technique, ...]:
         CudnnBenchmark(),
         SessionSpinning(),
         SessionOptimization(),
+        SessionInt8(),
     )
     return (*outside, *inside) if hook else outside

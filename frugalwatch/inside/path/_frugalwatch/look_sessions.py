@@ -43,8 +43,9 @@ _PERIOD_NS = 1_000_000_000
 class SessionLook:
     """What was seen so far in this process."""
 
-    def __init__(self, folder: str, line: Line) -> None:
+    def __init__(self, folder: str, line: Line, *, inputs: bool = False) -> None:
         self._folder = folder
+        self._with_inputs = inputs
         self._line = line
         self._restart()
         os.register_at_fork(after_in_child=self._restart)
@@ -89,6 +90,9 @@ class SessionLook:
             return
         self._bytes += size
         inputs = {name: numpy.ascontiguousarray(each) for name, each in feed.items()}
+        if self._with_inputs:
+            self._keep_inputs(number, inputs)
+            return
         mask = _mask(inputs)
         rows = {}
         for name, each in tensors.items():
@@ -102,10 +106,24 @@ class SessionLook:
             "items": json.dumps(_items(inputs, mask)),
             "masked": "no" if mask is None else "yes",
         }
-        folder = os.path.join(self._folder, f"outputs-{os.getpid()}")
+        self._write("outputs", number, {**rows, **tensors}, about)
+
+    def _keep_inputs(self, number: int, inputs: dict[str, Any]) -> None:
+        size = sum([each.nbytes for each in inputs.values()])
+        if self._bytes + size > _ALL_BYTES or any(
+            str(a.dtype) not in _TYPES for a in inputs.values()
+        ):
+            return
+        self._bytes += size
+        rows = max([each.shape[0] for each in inputs.values() if each.ndim], default=1)
+        about = {"inputs": _digest(inputs), "rows": str(rows)}
+        self._write("inputs", number, inputs, about)
+
+    def _write(self, what: str, number: int, arrays: dict[str, Any], about: dict[str, str]) -> None:
+        folder = os.path.join(self._folder, f"{what}-{os.getpid()}")
         os.makedirs(folder, exist_ok=True)
         with open(os.path.join(folder, f"{number:09d}.safetensors"), "wb") as file:
-            file.write(_safetensors({**rows, **tensors}, about))
+            file.write(_safetensors(arrays, about))
 
     def tell(self, final: bool) -> None:
         """Write down what was seen, at most every second and at the end."""
@@ -232,7 +250,7 @@ def start(options: dict[str, Any], line: Line) -> None:
     """Look at the sessions of this process."""
     from .imports import when_imported
 
-    look = SessionLook(str(options["folder"]), line)
+    look = SessionLook(str(options["folder"]), line, inputs=bool(options.get("inputs")))
 
     def watch(module: Any) -> None:
         kind = module.Session
