@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from advisor import store
+from advisor.beside import beside
 from advisor.document import Answer, Setting, Work, advice_document
 from advisor.inside import Inside
 from advisor.limits import Limits
@@ -135,6 +136,7 @@ def _search(  # noqa: PLR0917 - one call, all of it needed
     finalists: list[Variant] = []
     answers: list[Answer] = []
     reference: Variant | None = None
+    aside: dict[str, object] = {"trace": None, "hot_spots": None}
     if max(first.wall_s or 0.0, first.cpu_s or 0.0) < _TOO_SHORT_S:
         notes.append(
             f"it runs for {first.wall_s or 0:.2f} s, which is mostly the start of a process: too"
@@ -163,9 +165,31 @@ def _search(  # noqa: PLR0917 - one call, all of it needed
         reference = _reference(facts, finalists) if finalists else None
         search.confirm(confirmed, reference)
         finalists = confirmed
+        aside = _beside(search, replayer, facts, options)
     found = _Found(unit, entrants, finalists, answers, reference, notes, replayer.inside)
     found = replace(found, work_kind=replayer.work_kind)
-    return _document(number, workload, options, search, found)
+    return {**_document(number, workload, options, search, found), **aside}
+
+
+def _beside(
+    search: Search, replayer: Replayer, facts: Facts, options: Options
+) -> dict[str, object]:
+    """What is found beside the search, unless the user has ended it or it is overdue."""
+    nothing: dict[str, object] = {"trace": None, "hot_spots": None}
+    if search.interrupted or search.unreliable:
+        return nothing
+    try:
+        return beside(
+            replayer,
+            facts,
+            time_s=options.plan.budget.time_s,
+            latency_limit_s=options.limits.latency_s,
+            seed=options.plan.seed,
+            tell=search.say,
+        )
+    except KeyboardInterrupt:
+        search.interrupted = True
+        return nothing
 
 
 @dataclass(frozen=True, slots=True)

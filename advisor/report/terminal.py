@@ -6,10 +6,12 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+from advisor.hot_spots import in_words
 from advisor.report.facts import latency_in_words, memory_in_words, year
 from advisor.report.scale import Scale, saving
 from advisor.report.words import WIDTH as _WIDTH
 from advisor.report.words import Document, cut, plural, resolution, seconds, work_of, wrapped
+from advisor.trace.words import trace_lines
 from advisor.workloads.source import from_json
 from frugalwatch.report import format as show
 from frugalwatch.report.ratio import change, change_with_bounds
@@ -22,8 +24,26 @@ def report(document: Document, style: Style, scale: Scale | None = None) -> str:
     """The whole report; with the first one's figures of a year where `scale` has a rate."""
     blocks = [_head(document, style), _table(document, style), _year(document, scale or Scale())]
     blocks += [_tried(document, style), _rejected(document, style)]
+    blocks += [_serving(document, style), _outside_model(document, style)]
     blocks += [_apply(document, style), _caveats(document)]
     return "\n\n".join(block for block in blocks if block)
+
+
+def _serving(document: Document, style: Style) -> str:
+    """What other ways to serve the same requests would save."""
+    lines = trace_lines(document["trace"]) if document.get("trace") else []
+    return "\n".join([style.bold(" Serving"), *(f" {line}" for line in lines)]) if lines else ""
+
+
+def _outside_model(document: Document, style: Style) -> str:
+    """Where CPU time goes that no change of the model can touch."""
+    if not document.get("hot_spots"):
+        return ""
+    first, *others = in_words(document["hot_spots"])
+    lines = [style.bold(" Outside the model"), *wrapped(first)]
+    for line in others:
+        lines += textwrap.wrap(line, _WIDTH, initial_indent="    ", subsequent_indent=" " * 6)
+    return "\n".join(lines)
 
 
 def _head(document: Document, style: Style) -> str:
