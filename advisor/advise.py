@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 from advisor import store
 from advisor.beside import beside
 from advisor.document import Answer, Setting, Work, advice_document
+from advisor.gates.options import GateOptions
 from advisor.inside import Inside
 from advisor.limits import Limits
 from advisor.preparing import prepared, with_sample, workshop
-from advisor.quality import Computed, Metric, judge
+from advisor.quality import Computed, Loss, Metric, judge
 from advisor.ranking import FIGURES, Judgement, Question, Unit, judge_all
 from advisor.replay import Isolation, Replay, Replayer
 from advisor.search import Plan, Search
@@ -53,6 +54,7 @@ class Options:
     """How to search and what counts as the same answer.
 
     Without `hook` nothing is seen or changed inside the program. `stop` ends each replay early.
+    `gate` is how far a change in precision may move the answers.
     `asked` is what was asked for on the command line, for `--resume`; `earlier` is what the search
     had done before it was cut short.
     """
@@ -63,6 +65,7 @@ class Options:
     tolerance: float | None = None
     hook: bool = True
     stop: Stop | None = None
+    gate: GateOptions = field(default_factory=GateOptions)
     limits: Limits = field(default_factory=Limits)
     earlier: Earlier = field(default_factory=Earlier)
     asked: Mapping[str, object] = field(default_factory=dict)
@@ -231,6 +234,7 @@ def _same_answers(
 ) -> list[Variant]:
     """Those of the variants that act, end well, and do not visibly change the answers.
 
+    A lossy one must show that it keeps its limit before any time is spent on measuring it.
     Whether a metric stays is told by rounds of all variants only, so with one nobody is out yet.
     """
     kept = search.try_out(variants)
@@ -240,15 +244,30 @@ def _same_answers(
     return [
         v
         for v in kept
-        if judge(
-            search.trials,
-            v.name,
-            metric=False,
-            tolerance=None,
-            switches=v.change.switches,
-            computed=computed,
-        ).acceptable
+        if all(
+            judge(
+                search.trials,
+                v.name,
+                metric=False,
+                tolerance=None,
+                switches=v.change.switches,
+                computed=computed,
+                loss=loss,
+            ).settled
+            for loss in _losses(v, options)
+        )
     ]
+
+
+def _losses(variant: Variant, options: Options) -> tuple[Loss | None, ...]:
+    """How a variant is judged: what is lossy has to do well on inputs for screening first.
+
+    What is beyond its limit there takes no part in what the judging inputs decide.
+    """
+    if not variant.lossy:
+        return (None,)
+    loss = Loss(options.gate, variant.calibrated)
+    return (replace(loss, part="screening"), loss)
 
 
 def _computed(search: Search, inside: Inside | None) -> Computed:
@@ -303,6 +322,7 @@ def _document(
         computed=_computed(search, found.inside),
         work=found.inside.units if found.inside is not None else 0,
         limits=options.limits,
+        gate=options.gate,
     )
     reference = found.reference.name if found.reference else None
     judgements = judge_all(search.trials, found.entrants, found.finalists, question, reference)

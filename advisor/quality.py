@@ -164,14 +164,13 @@ def _by_gate(
         finding: Finding = "identical" if agreement.exact else "to rounding"
         return Quality(finding, in_words(agreement))
     result = _gated(agreement, loss)
+    if loss.part != "judging":  # it can only be shown to be hopeless there
+        hopeless = isinstance(result, GateResult) and result.hopeless
+        return Quality("beyond limit" if hopeless else "within limit", "on screening inputs")
     if isinstance(result, Untold):
         return Quality("cannot tell", f"{result.reason}; name a number: --metric")
-    if loss.part != "judging":
-        finding = "beyond limit" if result.hopeless else "cannot tell"
-    else:
-        finding = {True: "within limit", False: "beyond limit", None: "cannot tell"}[
-            result.acceptable
-        ]  # type: ignore[assignment]
+    findings: dict[bool | None, Finding] = {True: "within limit", False: "beyond limit"}
+    finding = findings.get(result.acceptable, "cannot tell")
     return Quality(finding, result.sentence, gate=result)
 
 

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from advisor.agreement import Agreement, compare
 from advisor.budget import Budget
-from advisor.outputs import Output
+from advisor.outputs import Output, forget_outputs
 from advisor.replay import Replay
 from advisor.stacking import FINALISTS, different
 from advisor.standing import Standing, confirmation_trials, screening_trials
@@ -147,6 +147,7 @@ class Search:
             replay = self._try(variant, "probe", number, look=True)
             if replay.ok and self._outputs and not self.interrupted:
                 found = compare(self._outputs, replay.outputs)
+                forget_outputs(replay.outputs)
                 if variant is AGAIN:
                     self.own_agreement = found
                 else:
