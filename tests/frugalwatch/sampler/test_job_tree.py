@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from frugalwatch.sampler.job_tree import known_use, start_time, tree_use
+from frugalwatch.sampler.job_tree import (
+    ProcessUse,
+    known_use,
+    process_use,
+    start_time,
+    tree_use,
+)
 
 TICK_US = 1_000_000 // os.sysconf("SC_CLK_TCK")
 SIGCHLD_IGNORED = 1 << 16
@@ -51,6 +57,8 @@ def test_all_generations_and_the_children_they_waited_for_are_added_up(
     use = tree_use(1, leave_out=frozenset(), procfs=str(processes.root))
     assert use.cpu_us == 120 * TICK_US
     assert use.pids == {2, 3, 4}
+    own = {process.pid: process.own_us for process in use.processes}
+    assert own == {2: 3 * TICK_US, 3: 10 * TICK_US, 4: 0}, "without their children's"
     assert not use.ignores_children
     assert tree_use(1, leave_out=frozenset({2}), procfs=str(processes.root)).pids == {3}
     with_root = tree_use(1, leave_out=frozenset(), with_root=True, procfs=str(processes.root))
@@ -62,6 +70,8 @@ def test_a_name_with_brackets_and_spaces_is_no_field(processes: Processes) -> No
     processes.add(2, name="a) S 1 (b", ticks=(7, 0, 0, 0))
     assert tree_use(1, leave_out=frozenset(), procfs=str(processes.root)).cpu_us == 7 * TICK_US
     assert start_time(2, str(processes.root)) == 4711
+    found = process_use(2, str(processes.root))
+    assert found == ProcessUse(2, 4711, "a) S 1 (b", 7 * TICK_US)
 
 
 def test_a_process_that_ended_meanwhile_is_no_error(processes: Processes) -> None:
@@ -69,6 +79,7 @@ def test_a_process_that_ended_meanwhile_is_no_error(processes: Processes) -> Non
     processes.add(2, ticks=(5, 0, 0, 0))
     assert tree_use(1, leave_out=frozenset(), procfs=str(processes.root)).pids == {2}
     assert start_time(99, str(processes.root)) is None
+    assert process_use(99, str(processes.root)) is None
 
 
 def test_a_parent_that_ignores_its_children_is_noticed(processes: Processes) -> None:
