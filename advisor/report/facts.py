@@ -10,6 +10,7 @@ from advisor.report.scale import J_PER_KWH, Bounded, Saving
 from advisor.report.words import Document, amount, each, plural, work_of
 from frugalwatch.carbon.grid import GridFactor
 from frugalwatch.report import format as show
+from frugalwatch.report.needs_text import latency_in_words, memory_in_words, size_in_words
 from frugalwatch.report.ratio import change_with_bounds
 
 # What each axis of a verdict is called.
@@ -120,28 +121,6 @@ def grid_in_words(factor: GridFactor) -> str:
         f"{assumed}{factor.zone_name} {factor.year}, {factor.g_per_kwh:.0f} g/kWh,"
         f" {factor.kind}, {factor.source}"
     )
-
-
-def latency_in_words(found: Document | None) -> str:
-    """`p50 12 ms, p95 15 ms per call`; empty for unknown."""
-    if not found:
-        return ""
-    parts = [
-        f"{name} {show.duration(found[f'{name}_s'])}"
-        for name in ("p50", "p95", "p99")
-        if found.get(f"{name}_s") is not None
-    ]
-    return f"{', '.join(parts)} per {found['unit']}"
-
-
-def memory_in_words(value: float | None) -> str:
-    """`412 MiB`; empty for unknown."""
-    return "" if value is None else f"{value / 2**20:.0f} MiB"
-
-
-def size_in_words(value: float | None) -> str:
-    """`4.2 MB`; empty for unknown."""
-    return "" if value is None else f"{show.significant(value / 1e6, 2)} MB"
 
 
 def _needs(row: Document, document: Document) -> Iterator[Fact]:

@@ -11,11 +11,12 @@ from advisor.report.applying import (
     reproduction,
     spent_in_words,
 )
-from advisor.report.facts import Fact, facts, latency_in_words, memory_in_words
+from advisor.report.facts import Fact, facts
 from advisor.report.scale import Saving, Scale, saving
 from advisor.report.terminal import nothing, workload_in_words
 from advisor.report.words import Document, each, resolution, seconds, work_of
 from frugalwatch.report import format as show
+from frugalwatch.report.needs_text import latency_in_words, memory_in_words
 from frugalwatch.report.ratio import change, change_with_bounds
 
 

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from advisor.hot_spots import in_words
-from advisor.report.facts import latency_in_words, memory_in_words, year
+from advisor.report.facts import year
 from advisor.report.scale import Scale, saving
 from advisor.report.words import WIDTH as _WIDTH
 from advisor.report.words import Document, cut, plural, resolution, seconds, work_of, wrapped
 from advisor.trace.words import trace_lines
 from advisor.workloads.source import from_json
 from frugalwatch.report import format as show
+from frugalwatch.report.needs_text import latency_in_words, memory_in_words
 from frugalwatch.report.ratio import change, change_with_bounds
 from frugalwatch.report.style import Style
 

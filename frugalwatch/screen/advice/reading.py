@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from frugalwatch.ledger.advice_history import Use, Verification, uses, verifications
+from frugalwatch.ledger.recover import is_alive
+from frugalwatch.machine import boot_key
 from frugalwatch.screen.reading import Source
 from frugalwatch.screen.records import Document
 
@@ -23,11 +27,22 @@ ORDER BY started_utc_ns DESC, advice.id DESC LIMIT ?
 """
 
 
+class SoFar(NamedTuple):
+    """One variant of an advice that is being made. What it used is not confirmed."""
+
+    variant: str
+    replays: int
+    failed: int
+    cpu_s: float | None
+
+
 @dataclass(frozen=True, slots=True)
 class AdviceEntry:
     """One `advise`: `document` is frugalwatch.advice/1, empty while it is made or where it failed.
 
-    `replays` counts what an advice that is being made has replayed so far.
+    `replays` counts what an advice that is being made has replayed so far, and `progress` is what
+    it told when its last replay began; empty otherwise. `gone`: the process that made it is no
+    more, and left it unfinished. `so_far` has a line for each variant of one that is being made.
     """
 
     number: int
@@ -39,6 +54,9 @@ class AdviceEntry:
     started_utc_s: float
     document: Document
     replays: int
+    progress: Document
+    gone: bool
+    so_far: tuple[SoFar, ...]
     verifications: tuple[Verification, ...]
     uses: tuple[Use, ...]
 
@@ -90,7 +108,8 @@ class AdvicePart:
         entries = []
         for number, key, state, command, cwd, host, started, ended in rows:
             document = self._document(connection, number, (key, state, ended))
-            replays = _replays(connection, number) if state == "running" else 0
+            running = state == "running"
+            progress = _progress(connection, number) if running else {}
             entries.append(
                 AdviceEntry(
                     number=number,
@@ -101,7 +120,10 @@ class AdvicePart:
                     host=host,
                     started_utc_s=started,
                     document=document,
-                    replays=replays,
+                    replays=_replays(connection, number) if running else 0,
+                    progress=progress,
+                    gone=_gone(progress, host),
+                    so_far=_so_far(connection, number) if running else (),
                     verifications=tuple(v for v in verified if v.advice == number),
                     uses=tuple(use for use in self._uses.values() if use.advice == number),
                 )
@@ -130,6 +152,36 @@ class AdvicePart:
 def _replays(connection: sqlite3.Connection, number: int) -> int:
     row = connection.execute("SELECT count(*) FROM trial WHERE advice_id = ?", (number,))
     return int(row.fetchone()[0])
+
+
+def _progress(connection: sqlite3.Connection, number: int) -> Document:
+    """How far an advice is that is being made; empty where the ledger is an older one."""
+    try:
+        row = connection.execute("SELECT progress FROM advice WHERE id = ?", (number,)).fetchone()
+    except sqlite3.OperationalError:
+        return {}
+    return _parsed(row[0] if row else None)
+
+
+def _gone(progress: Document, host: str) -> bool:
+    """Whether the process that told this has ended; on another machine nobody can look."""
+    if not progress or host != os.uname().nodename:
+        return False
+    if progress.get("boot") != boot_key():
+        return True
+    return not is_alive("/proc", progress.get("pid"), progress.get("starttime"))
+
+
+def _so_far(connection: sqlite3.Connection, number: int) -> tuple[SoFar, ...]:
+    """Replays of each variant in the order in which they were tried, looks left out."""
+    rows = connection.execute(
+        "SELECT variant, count(*), sum(state != 'ok'),"
+        " avg(CASE WHEN state = 'ok' THEN cpu_us END) / 1e6 FROM trial"
+        " WHERE advice_id = ? AND verification_id IS NULL AND stage != 'probe'"
+        " GROUP BY variant ORDER BY min(id)",
+        (number,),
+    )
+    return tuple(SoFar._make(row) for row in rows)
 
 
 def _words(command: str) -> tuple[str, ...]:

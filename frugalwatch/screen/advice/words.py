@@ -7,12 +7,14 @@ import time
 from collections.abc import Iterator
 
 from frugalwatch.report.format import command_line, duration, energy, significant
+from frugalwatch.report.needs_text import latency_in_words, memory_in_words
 from frugalwatch.report.ratio import change, change_with_bounds
 from frugalwatch.screen.advice.reading import AdviceEntry
 from frugalwatch.screen.records import Document
 
 # The columns of the changes, all that fits into 80: number, change, saving, time, output, status.
 _CHANGE, _SAVING, _TIME, _OUTPUT = 23, 20, 8, 10
+_BAR = 40
 _VERDICTS = {"held": "held", "not_held": "NOT held", "cannot_tell": "cannot tell"}
 
 NO_ADVICE = [
@@ -35,7 +37,7 @@ def what_it_says(entry: AdviceEntry) -> str:
     if entry.recommendations:
         return str(entry.recommendations[0].get("name", "?"))
     if entry.state == "running":
-        return f"at replay {entry.replays}"
+        return "cut short" if entry.gone else _place(entry)
     if entry.state != "done":
         return entry.state
     rejected = _listed(entry.document, "not_recommended")
@@ -96,10 +98,10 @@ def _head(entry: AdviceEntry, width: int) -> list[str]:
     lines = [f"{title}{command}{tail}"]
     found = entry.document
     if entry.state == "running":
-        text = f"Being made, at replay {entry.replays}. Ctrl-C in its terminal keeps what is known."
-        return lines + _wrapped(text, width)
+        return lines + [line for text in _running(entry) for line in _wrapped(text, width)]
     if not found:
-        return lines + _wrapped("It came to no end, and recommends nothing.", width)
+        text = "It came to no end, and recommends nothing. To go on with it:"
+        return [*lines, *_wrapped(f"{text} frugalwatch advise --resume {entry.name}", width)]
     spent = found.get("spent") or {}
     text = (
         f"Replayed {found.get('trials', '?')} times, {found.get('rounds', '?')} rounds to confirm"
@@ -116,8 +118,60 @@ def _head(entry: AdviceEntry, width: int) -> list[str]:
     return lines + _wrapped(f"Compared in {basis}.", width)
 
 
+def _place(entry: AdviceEntry) -> str:
+    """`trial 17 of 60`, or how many there were where nothing was told."""
+    trial, of = entry.progress.get("trial"), entry.progress.get("of")
+    if trial is None:
+        return f"at replay {entry.replays}"
+    return f"trial {trial} of {of}" if of else f"trial {trial}"
+
+
+def _running(entry: AdviceEntry) -> Iterator[str]:
+    """How far it is, what it does just now, and what that has cost."""
+    told = entry.progress
+    if entry.gone:
+        yield f"Cut short after {entry.replays} replays, which are kept. To go on with them:"
+        yield f"frugalwatch advise --resume {entry.name}"
+        return
+    if not told:
+        yield f"Being made, at replay {entry.replays}. Ctrl-C in its terminal keeps what is known."
+        return
+    parts = [f"Being made: {_place(entry)}"]
+    if told.get("left_s") is not None:
+        parts.append(f"about {duration(max(1.0, told['left_s']))} left")
+    if told.get("spent_energy_j") is not None:
+        parts.append(f"{energy(told['spent_energy_j'])} spent")
+    elif told.get("spent_cpu_s") is not None:
+        parts.append(f"{significant(told['spent_cpu_s'])} CPU-s spent")
+    yield ", ".join(parts) + "."
+    if told.get("trial") and told.get("of"):
+        yield _bar((told["trial"] - 1) / told["of"])
+    yield f"Now: {told.get('doing', '?')}. Ctrl-C in its terminal keeps what is known."
+
+
+def _bar(share: float) -> str:
+    """`[####----]  25 %`, in letters that every terminal has."""
+    full = round(_BAR * min(1.0, max(0.0, share)))
+    return f"[{'#' * full}{'-' * (_BAR - full)}] {share * 100:3.0f} %"
+
+
+def _so_far(entry: AdviceEntry) -> list[str]:
+    """What was replayed up to now, none of it confirmed."""
+    if not entry.so_far:
+        return []
+    lines = [f"  {'So far, not confirmed':<{_CHANGE + 10}}{'Replays':>8}{'CPU-s of each':>15}"]
+    for row in entry.so_far:
+        used = "failed" if row.failed else "?" if row.cpu_s is None else significant(row.cpu_s)
+        lines.append(
+            f"  {_cut(row.variant, _CHANGE + 9):<{_CHANGE + 10}}{row.replays:>8}{used:>15}"
+        )
+    return lines
+
+
 def _changes(entry: AdviceEntry, width: int) -> list[str]:
-    if entry.state == "running" or not entry.document:
+    if entry.state == "running":
+        return _so_far(entry)
+    if not entry.document:
         return []
     if not entry.recommendations:
         return _wrapped(f"It recommends nothing: {what_it_says(entry)}.", width)
@@ -134,6 +188,12 @@ def _changes(entry: AdviceEntry, width: int) -> list[str]:
             f"{change(row.get('wall_ratio')):<{_TIME}}{_cut(output, _OUTPUT - 1):<{_OUTPUT}}"
             f"{status(entry, number)}"
         )
+        needs = (
+            latency_in_words(row.get("latency")),
+            memory_in_words(row.get("peak_memory_bytes")),
+        )
+        if any(needs):
+            lines += _hanging("; ".join(n for n in needs if n), width)
     return lines
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sqlite3
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 from textual.pilot import Pilot
 
 from frugalwatch.ledger.connection import open_ledger
+from frugalwatch.machine import boot_key
 from frugalwatch.screen.app import Screen
 from tests.frugalwatch.ledger.advice_kit import (
     START_UTC_NS,
@@ -137,6 +140,70 @@ def test_the_detail_has_promise_measurement_runs_and_how_to_apply_it(ledger: Pat
     line_with(lines, "note: other programs were busy")
     line_with(lines, "no energy counter")
     line_with(lines, "1 applied   1 held when verified")
+
+
+def being_made(conn: sqlite3.Connection, **told: Any) -> int:
+    """An advice at trial 17 of about 60, which has tried one change so far."""
+    progress = {
+        "trial": 17,
+        "of": 60,
+        "left_s": 185.0,
+        "spent_s": 62.0,
+        "spent_cpu_s": 41.2,
+        "spent_energy_j": None,
+        "doing": "confirming round 3, one thread",
+        **told,
+    }
+    number = add_advice(
+        conn, "2025-z", {}, state="running", progress=json.dumps(progress), command='["python"]'
+    )
+    conn.execute("UPDATE trial SET stage = 'screening', variant = 'one thread'")
+    return number
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+def test_one_that_is_being_made_says_how_far_it_is(ledger: Path, size: tuple[int, int]) -> None:
+    conn = opened(ledger)
+    being_made(conn)
+    conn.close()
+    lines = look_at(ledger, World(), size, "3")
+    line_with(lines, "A1", "trial 17 of 60")
+    line_with(lines, "Being made: trial 17 of 60, about 3 min 05 s left, 41.2 CPU-s spent.")
+    line_with(lines, "[###########-----------------------------]  27 %")
+    line_with(lines, "Now: confirming round 3, one thread.")
+    line_with(lines, "one thread", "1", "4.10")
+    assert_accepted(f"advice_being_made_{size[0]}x{size[1]}", lines)
+
+
+def test_joules_of_one_that_is_being_made_come_first(ledger: Path) -> None:
+    conn = opened(ledger)
+    being_made(conn, spent_energy_j=7200.0, of=None, left_s=None)
+    conn.close()
+    line_with(look_at(ledger, World(), SMALL, "3"), "Being made: trial 17, 2.00 Wh spent.")
+
+
+def test_one_whose_process_is_gone_is_cut_short_and_can_go_on(ledger: Path) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    conn = opened(ledger)
+    number = being_made(conn, pid=ended.pid, starttime=1, boot=boot_key())
+    conn.execute("UPDATE machine SET hostname = ?", (os.uname().nodename,))
+    conn.close()
+    lines = look_at(ledger, World(), LARGE, "3")
+    line_with(lines, f"A{number}", "cut short")
+    line_with(lines, "frugalwatch advise --resume A1")
+    conn = opened(ledger)
+    mine = {"pid": os.getpid(), "starttime": None, "boot": boot_key(), "trial": 3}
+    conn.execute("UPDATE advice SET progress = ?", (json.dumps(mine),))
+    conn.close()
+    line_with(look_at(ledger, World(), LARGE, "3"), f"A{number}", "trial 3")
+
+
+def test_latency_and_memory_of_a_change_stand_below_it(ledger: Path) -> None:
+    latency = {"unit": "call", "durations": 90, "p50_s": 0.004, "p95_s": 0.006, "p99_s": None}
+    with_advice(ledger, recommendation(latency=latency, peak_memory_bytes=200 * 2**20))
+    lines = look_at(ledger, World(), LARGE, "3")
+    line_with(lines, "p50 4.0 ms, p95 6.0 ms per call; 200 MiB")
 
 
 def test_joules_are_headed_energy(ledger: Path) -> None:
