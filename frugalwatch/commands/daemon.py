@@ -27,7 +27,11 @@ def command() -> None:
 @command.command()
 @click.option("--ledger", metavar="FILE", help="Write to this database.")
 @click.option("--interval", type=float, metavar="SECONDS", help="Between two looks. Default 1.")
-def run(ledger: str | None, interval: float | None) -> None:
+@click.option("--socket", "socket_path", metavar="FILE", help="Serve on this socket.")
+@click.option("--no-socket", is_flag=True, help="Serve nobody.")
+def run(
+    ledger: str | None, interval: float | None, socket_path: str | None, no_socket: bool
+) -> None:
     """Sample this machine in the foreground until SIGTERM or Ctrl-C.
 
     \b
@@ -42,11 +46,12 @@ def run(ledger: str | None, interval: float | None) -> None:
     from frugalwatch.daemon.main import run_daemon, start_anew
     from frugalwatch.daemon.places import daemon_places
 
-    loaded = _load({"daemon_ledger": ledger, "interval_s": interval})
+    loaded = _load({"daemon_ledger": ledger, "daemon_socket": socket_path, "interval_s": interval})
     for problem in loaded.problems:
         click.echo(f"warning: configuration: {problem}", err=True)
     places = daemon_places(loaded.settings, os.environ, os.getuid())
-    if run_daemon(places, loaded.settings, os.environ) == signal.SIGHUP:
+    ended_by = run_daemon(places, loaded.settings, os.environ, serve=not no_socket)
+    if ended_by == signal.SIGHUP:
         start_anew()
 
 

@@ -23,10 +23,14 @@ from frugalwatch.ledger.paths import locate
 from frugalwatch.ledger.retention import DAY_NS, thin_to_days, thin_to_minutes
 from frugalwatch.sampler.clocks import ClockWatch, note_clock_changes
 from frugalwatch.sampler.panel import Panel
-from frugalwatch.sampler.recorder import Recorder
+from frugalwatch.sampler.recorder import Audience, Recorder
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from collectors.base import Device, ProcessUtilization, Reading
     from collectors.isolated import IsolatedCollector
+    from frugalwatch.daemon.server_link import ServerLink
     from frugalwatch.daemon.shelf import FileShelf
     from frugalwatch.sampler.context import RunContext
 
@@ -46,7 +50,11 @@ class Daemon:
     """Samples a machine. `run()` returns the signal that ended it: SIGTERM, SIGINT or SIGHUP."""
 
     def __init__(
-        self, context: RunContext, shelf: FileShelf, readers: list[IsolatedCollector]
+        self,
+        context: RunContext,
+        shelf: FileShelf,
+        readers: list[IsolatedCollector],
+        link: ServerLink | None,
     ) -> None:
         self._context = context
         self._shelf = shelf
@@ -56,7 +64,11 @@ class Daemon:
         settings = context.plan.settings
         processes = ProcessWatch(context.plan.host.procfs, by_user=settings.by_user)
         self._attribution = Attribution(self._minutes, processes)
-        self._recorder = Recorder(self._journal, self._attribution)
+        self._link = link
+        audience: list[Audience] = [self._attribution]
+        if link is not None:
+            audience.append(link.publisher)
+        self._recorder = Recorder(self._journal, _Everybody(audience))
         self._panel = Panel(context, readers, self._recorder)
         self._clocks = ClockWatch()
         self._interval_ns = round(context.plan.settings.interval_s * 1e9)
@@ -84,8 +96,7 @@ class Daemon:
                 next_poll = now + poll_ns
             if now >= next_tick:
                 self._tick()
-                self._attribute()
-                self._keep_house()
+                self._between_ticks()
                 next_tick = self._after(time.monotonic_ns())
                 continue
             self._wait((min(next_tick, next_poll) - now) / 1e9, wake)
@@ -100,14 +111,23 @@ class Daemon:
         now = time.monotonic_ns()
         note_clock_changes(self._clocks, self._journal)
         self._panel.look()
+        if self._link is not None:
+            self._link.publisher.publish()
         self._journal.usage(now, None, self._panel.busy_us())
         if now >= self._commit_at_ns:
             self._write(now)
         else:
             self._panel.save()
 
+    def _between_ticks(self) -> None:
+        """What may take a while: right behind a tick, and long before the next one."""
+        self._attribute()
+        self._keep_house()
+        ended = self._link.tend() if self._link is not None else None
+        if ended is not None:
+            self._journal.event("socket_lost", t_mono_ns=time.monotonic_ns(), detail=ended)
+
     def _attribute(self) -> None:
-        """Right behind a tick, since walking over thousands of processes takes a while."""
         now = time.monotonic_ns()
         if now >= self._minute_at_ns:
             self._attribution.close_minute(machine_busy_us(self._context.plan.host))
@@ -167,6 +187,8 @@ class Daemon:
         self._write(time.monotonic_ns())
         self._journal.close()
         self._panel.close()
+        if self._link is not None:
+            self._link.close()
 
     def _listen_to_signals(self) -> int:
         reader, writer = os.pipe()
@@ -179,6 +201,21 @@ class Daemon:
 
     def _ask(self, number: int, _frame: object) -> None:
         self._asked = number
+
+
+class _Everybody:
+    """Tells each of several listeners."""
+
+    def __init__(self, listeners: Sequence[Audience]) -> None:
+        self._listeners = listeners
+
+    def reading(self, device: Device, handle: int, reading: Reading) -> None:
+        for listener in self._listeners:
+            listener.reading(device, handle, reading)
+
+    def utilization(self, device: Device, handle: int, seen: ProcessUtilization) -> None:
+        for listener in self._listeners:
+            listener.utilization(device, handle, seen)
 
 
 def _say(_kind: str, message: str) -> None:

@@ -17,7 +17,9 @@ from frugalwatch.errors import FrugalWatchError
 from frugalwatch.machine import boot_key
 
 
-def run_daemon(places: Places, settings: Settings, environ: Mapping[str, str]) -> int:
+def run_daemon(
+    places: Places, settings: Settings, environ: Mapping[str, str], *, serve: bool = True
+) -> int:
     """Sample until told to stop; the signal that ended it. SIGHUP: the caller starts anew.
 
     Raises FrugalWatchError if another daemon writes to this ledger, or nobody could.
@@ -31,11 +33,17 @@ def run_daemon(places: Places, settings: Settings, environ: Mapping[str, str]) -
     readers = start_readers(context.plan)
     from frugalwatch.daemon.loop import Daemon
 
+    link = None
+    if serve:
+        from frugalwatch.daemon.server_link import ServerLink
+
+        link = ServerLink(places.socket, settings.daemon_group)
+        link.tend()  # early, while there is little to share
     try:
         settle_earlier_boots(places.ledger, settings)
     except (sqlite3.Error, FrugalWatchError) as error:  # the journal says what it makes of that
         sys.stderr.write(f"frugalwatch daemon: earlier boots were not settled: {error}\n")
-    ended_by = Daemon(context, shelf, readers).run()
+    ended_by = Daemon(context, shelf, readers, link).run()
     lock.release()
     return ended_by
 

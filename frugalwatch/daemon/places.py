@@ -35,14 +35,6 @@ def daemon_places(settings: Settings, environ: Mapping[str, str], uid: int) -> P
     return Places(_ledger(settings, environ, uid), _socket(settings, environ, uid))
 
 
-def socket_candidates(settings: Settings, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Where a client looks for a daemon: the one that is set, else the system's and its own."""
-    if settings.daemon_socket:
-        return (settings.daemon_socket,)
-    own = os.path.join(runtime_dir(environ), "sock")
-    return (SYSTEM_SOCKET,) if own == SYSTEM_SOCKET else (SYSTEM_SOCKET, own)
-
-
 def _ledger(settings: Settings, environ: Mapping[str, str], uid: int) -> str:
     if settings.daemon_ledger:
         return os.path.abspath(os.path.expanduser(settings.daemon_ledger))

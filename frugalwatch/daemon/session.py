@@ -55,7 +55,7 @@ def daemon_context(
         argv=_COMMAND,
         cwd="/",
         environment=environ,
-        settings=settings,
+        settings=settings._replace(sources_off=(*settings.sources_off, "daemon")),
         ledger_path=places.ledger,
         host=host,
         supervisor_pid=os.getpid(),

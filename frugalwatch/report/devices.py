@@ -68,7 +68,7 @@ def read_rows(connection: sqlite3.Connection, run_id: int) -> list[DeviceRow]:
             idle_origin=r[11],
             tick_ns=r[12],
             note=r[13],
-            stream=StreamInfo(r[14], r[15], r[16], r[17], r[18]),
+            stream=StreamInfo(r[14], r[15], r[16], r[17], r[18], r[12]),
             opened_mono_ns=r[19],
         )
         for r in cursor

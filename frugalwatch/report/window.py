@@ -42,6 +42,7 @@ class StreamInfo(NamedTuple):
     gain_low: float
     gain_high: float
     power_limit_w: float | None
+    tick_ns: int = 0
 
 
 class WindowEnergy(NamedTuple):
@@ -86,7 +87,7 @@ def window_energy(
         lost.append(lead)
     elif lead.length:
         filled += _power_before(connection, stream.stream_id, lead, first, last) * lead.length
-    if tail.length <= _TAIL_NS and not _touches(tail, gaps):
+    if tail.length <= _longest_tail_ns(stream, window) and not _touches(tail, gaps):
         filled += energy / (at_end.t - at_begin.t) * tail.length
     else:
         lost.append(tail)
@@ -99,6 +100,11 @@ def window_energy(
     return WindowEnergy(
         round(energy), round(max(0.0, min(low, energy))), round(max(high, energy)), covered
     )
+
+
+def _longest_tail_ns(stream: StreamInfo, window: Span) -> int:
+    """A source with a slow tick (a daemon, once a second) may have had nothing new to say."""
+    return max(_TAIL_NS, min(stream.tick_ns + _TAIL_NS, _LONGEST_FILL_NS, window.length // 4))
 
 
 def _bounds(stream: StreamInfo, begin: _Point, end: _Point) -> tuple[float, float]:

@@ -98,7 +98,16 @@ class Shelf:
 
     def put(self, value: dict[str, dict[str, tuple[int, ...]]]) -> bool:
         """Store `value`; False if it is too large to fit, in which case the old one stays."""
-        data = marshal.dumps(value)
+        return self.put_bytes(marshal.dumps(value))
+
+    def get(self) -> dict[str, dict[str, tuple[int, ...]]]:
+        """The last stored value, empty if there is none."""
+        data = self.get_bytes()
+        value: dict[str, dict[str, tuple[int, ...]]] = marshal.loads(data) if data else {}
+        return value
+
+    def put_bytes(self, data: bytes) -> bool:
+        """Store bytes; False if they are too many, in which case the old ones stay."""
         if len(data) + 4 > self._SLOT:
             return False
         version = self._version() + 1
@@ -108,17 +117,14 @@ class Shelf:
         self._memory[0:8] = version.to_bytes(8, "little")
         return True
 
-    def get(self) -> dict[str, dict[str, tuple[int, ...]]]:
-        """The last stored value, empty if there is none."""
+    def get_bytes(self) -> bytes:
+        """What was stored last, empty if nothing was."""
         version = self._version()
         if version == 0:
-            return {}
+            return b""
         offset = 8 + (version % 2) * self._SLOT
         length = int.from_bytes(self._memory[offset : offset + 4], "little")
-        value: dict[str, dict[str, tuple[int, ...]]] = marshal.loads(
-            self._memory[offset + 4 : offset + 4 + length]
-        )
-        return value
+        return bytes(self._memory[offset + 4 : offset + 4 + length])
 
     def _version(self) -> int:
         return int.from_bytes(self._memory[0:8], "little")

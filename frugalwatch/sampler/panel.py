@@ -11,6 +11,7 @@ from frugalwatch.sampler.context import Opening, RunContext, Zeros
 from frugalwatch.sampler.sources import (
     Zero,
     machine_busy_us,
+    open_daemon,
     open_models,
     open_others,
     open_quick,
@@ -71,6 +72,9 @@ class Panel:
         for opening in others[len(quick) :]:
             self._take_in(_resumed(opening, states) if resume else opening)
         found = [device for opening in self._openings for device in opening.devices]
+        for opening in open_daemon(found, plan.host, plan.settings, plan.environment):
+            self._take_in(_resumed(opening, states) if resume else opening)
+            found += opening.devices
         zero = Zero(start.mono_ns, start.busy_us)
         for opening in open_models(found, plan.host, plan.settings, zero, calibration):
             zeros = tuple(z for z in readings_of(opening) if z[1] == zero.mono_ns)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from collectors.base import Collector, Device, Observation, Probe, Reading, Resumable
 from collectors.cpu_time import machine_busy_us
+from collectors.daemon_wire import SYSTEM_SOCKET
 from collectors.host import Host
 from collectors.registry import HARDWARE, hardware_collector
+from frugalwatch.config.paths import runtime_dir
 from frugalwatch.config.settings import Settings
 from frugalwatch.sampler.context import Opening, Plan, Zeros
 
@@ -66,6 +69,25 @@ def open_others(host: Host, settings: Settings) -> tuple[Opening, ...]:
     """The other sources that are read in the sampler's own process."""
     skip = {*_QUICK, *_ISOLATED, *settings.sources_off}
     return _open((name for name in HARDWARE if name not in skip), host)
+
+
+def open_daemon(
+    found: Iterable[Device], host: Host, settings: Settings, environ: Mapping[str, str]
+) -> tuple[Opening, ...]:
+    """What a daemon here serves of the devices that this process cannot read by itself."""
+    paths = [path for path in daemon_sockets(settings, environ) if os.path.exists(path)]
+    if "daemon" in settings.sources_off or not paths:
+        return ()
+    from collectors.daemon import DaemonCollector
+
+    return tuple(_opened(DaemonCollector(host, paths, {device.key for device in found})))
+
+
+def daemon_sockets(settings: Settings, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Where a client looks for a daemon: the one that is set, else the system's and its own."""
+    if settings.daemon_socket:
+        return (settings.daemon_socket,)
+    return (SYSTEM_SOCKET, os.path.join(runtime_dir(environ), "sock"))
 
 
 def with_idle(device: Device, calibration: Calibration | None) -> Device:

@@ -110,7 +110,9 @@ def test_status_tells_a_running_daemon_from_none(daemon: DaemonKit) -> None:
 
 def test_a_ledger_that_is_taken_away_is_begun_again(daemon: DaemonKit, tree: PowercapTree) -> None:
     daemon.start()
-    daemon.ledger.rename(daemon.ledger.with_suffix(".gone"))
+    (daemon.ledger.parent / "away").mkdir()
+    for name in ("ledger.db-wal", "ledger.db-shm", "ledger.db"):
+        (daemon.ledger.parent / name).rename(daemon.ledger.parent / "away" / name)
     with until(30, "a new ledger") as again:
         while again():
             if daemon.count("SELECT count(*) FROM stream"):
