@@ -18,6 +18,8 @@ from frugalwatch.screen.words import (
     steps_text,
 )
 
+_UNKNOWN_HEIGHT = 1000  # before the first layout
+
 
 class Facts(Static):
     """Energy, carbon, cost and grid of the run, each with its bounds; only on a wide screen."""
@@ -33,7 +35,11 @@ class Facts(Static):
         if not self.display:
             return
         text = Text(no_wrap=True, overflow="ellipsis")
+        room = self.size.height or _UNKNOWN_HEIGHT
         for title, lines in [] if run is None else _sections(run, unit):
+            room -= 1 + len(lines)
+            if room < 0:  # what matters most comes first
+                break
             text.append(f"{title}\n", style="bold")
             for line in lines:
                 text.append(f"  {line}\n")
@@ -44,13 +50,14 @@ class Facts(Static):
 
 def _sections(run: RunNow, unit: Unit) -> list[tuple[str, list[str]]]:
     sections = [("Energy" if run.settled else "Energy so far", _energy(run, unit))]
+    if steps_text(run.steps):
+        sections.append(("Steps", [steps_text(run.steps)]))
     sections.append(("Carbon", _carbon(run, unit)))
     if cost_text(run):
         sections.append(("Cost", [cost_text(run)]))
     sections.append(("Grid", _grid(run)))
-    for title, line in (("Coverage", coverage_text(run)), ("Steps", steps_text(run.steps))):
-        if line:
-            sections.append((title, [line]))
+    if coverage_text(run):
+        sections.append(("Coverage", [coverage_text(run)]))
     return sections
 
 
