@@ -70,10 +70,16 @@ def forest(document: Document) -> Forest:
             )
             for mark, row, ratio in found
         ],
-        ticks=[Tick(at(v / 4), f"{v * 25} %") for v in range(int(top * 4) + 1)],
+        ticks=[Tick(at(v), f"{v * 100:.0f} %") for v in _steps(top)],
         one=at(1.0),
         noise=None if noise is None else (at(max(0.0, 1 - noise)), at(1 + noise)),
     )
+
+
+def _steps(top: float) -> list[float]:
+    """Quarters, or halves where quarters would stand too close."""
+    step = 0.25 if top < 1.3 else 0.5
+    return [n * step for n in range(int(top / step) + 1)]
 
 
 class Dot(NamedTuple):

@@ -17,7 +17,7 @@ def test_an_interval_lies_to_scale_between_nothing_and_the_program_as_written() 
     assert int8.low < int8.middle < int8.high < found.one < bf16.low
     assert found.noise is not None
     assert found.noise[0] < found.one < found.noise[1]
-    assert [tick.label for tick in found.ticks][:3] == ["0 %", "25 %", "50 %"]
+    assert [tick.label for tick in found.ticks][:3] == ["0 %", "50 %", "100 %"]
 
 
 def test_the_ratio_that_decided_is_the_one_that_is_drawn() -> None:
