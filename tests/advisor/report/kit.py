@@ -67,7 +67,7 @@ def recommendation(**changes: Any) -> dict[str, Any]:
         "risk": "rare inputs may fall into another class",
         "for_good": "load the artefact where the model is made",
         "shell": "",
-        "code": "model = load('int8')",
+        "code": 'model = load("int8")',
     }
     return {**found, **changes}
 
