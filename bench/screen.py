@@ -84,6 +84,8 @@ class Writer(threading.Thread):
         ]
         for second in range(HISTORY_S + 1):
             self._sample(self._begin + second * SECOND)
+            if second % 60 == 0:  # a queue that waits too long is thinned
+                self._commit(self._begin + second * SECOND)
         self._commit(now)
 
     def _sample(self, now: int) -> None:

@@ -105,9 +105,13 @@ def mean_power(trace: Trace, edges_ns: Sequence[int]) -> tuple[float | None, ...
     trace = replace(trace, points=points)
     stretches = _known(trace)
     times = [point.t_mono_ns for point in points]
-    return tuple(
-        _mean(trace, times, stretches, Span(begin, end)) for begin, end in pairwise(edges_ns)
-    )
+    found = []
+    first = 0  # of the stretches that are not over before the column begins
+    for begin, end in pairwise(edges_ns):
+        while first < len(stretches) and stretches[first].end <= begin:
+            first += 1
+        found.append(_mean(trace, times, stretches, first, Span(begin, end)))
+    return tuple(found)
 
 
 def _instant(point: Point) -> int:
@@ -117,29 +121,50 @@ def _instant(point: Point) -> int:
 def _known(trace: Trace) -> list[Span]:
     """Spans of time in which samples follow each other without a gap, in order."""
     begin = trace.points[0].t_mono_ns
+    gaps = _joined(trace.gaps)
+    first = 0  # of the gaps that are not over before the step begins
     found = []
     for before, after in pairwise(trace.points):
-        late = after.t_mono_ns - before.t_mono_ns > trace.longest_step_ns
-        if late or _in_gap(trace, Span(before.t_mono_ns, after.t_mono_ns)):
+        step = Span(before.t_mono_ns, after.t_mono_ns)
+        while first < len(gaps) and gaps[first].end <= step.begin:
+            first += 1
+        if step.length > trace.longest_step_ns or _is_gap(gaps, first, step):
             found.append(Span(begin, before.t_mono_ns))
             begin = after.t_mono_ns
     found.append(Span(begin, trace.points[-1].t_mono_ns))
     return [span for span in found if span.length]
 
 
-def _in_gap(trace: Trace, step: Span) -> bool:
-    """Whether a gap takes more than half of the step between two samples."""
-    return any(
-        2 * (min(step.end, gap.end) - max(step.begin, gap.begin)) > step.length
-        for gap in trace.gaps
-    )
+def _joined(gaps: Sequence[Span]) -> list[Span]:
+    """The same gaps in order, those that overlap as one."""
+    found: list[Span] = []
+    for gap in sorted(gaps, key=lambda each: each.begin):
+        if found and gap.begin <= found[-1].end:
+            found[-1] = Span(found[-1].begin, max(found[-1].end, gap.end))
+        else:
+            found.append(gap)
+    return found
+
+
+def _is_gap(gaps: Sequence[Span], first: int, step: Span) -> bool:
+    """Whether gaps, of which those before the first are over, take more than half of the step."""
+    lost_ns = 0
+    for place in range(first, len(gaps)):
+        gap = gaps[place]
+        if gap.begin >= step.end:
+            break
+        lost_ns += min(step.end, gap.end) - max(step.begin, gap.begin)
+    return 2 * lost_ns > step.length
 
 
 def _mean(
-    trace: Trace, times: Sequence[int], stretches: Sequence[Span], wanted: Span
+    trace: Trace, times: Sequence[int], stretches: Sequence[Span], first: int, wanted: Span
 ) -> float | None:
     known_ns, energy_j = 0, 0.0
-    for stretch in stretches:
+    for place in range(first, len(stretches)):
+        stretch = stretches[place]
+        if stretch.begin >= wanted.end:
+            break
         begin, end = max(stretch.begin, wanted.begin), min(stretch.end, wanted.end)
         if begin < end:
             known_ns += end - begin
