@@ -190,20 +190,15 @@ def shares(document: Document) -> list[Shares]:
         rest = 1 - sum(phases.values())
         parts = {**phases, **({"the rest": rest} if rest > _LEAST_SHARE else {})}
         found.append(Shares("Time by phase (measured, part of a run's time)", _bars(parts)))
-    spots = document.get("hot_spots") or []
-    if isinstance(spots, dict):
-        spots = spots.get("spots") or spots.get("rows") or []
-    parts = {
-        str(s.get("name") or s.get("function") or s.get("place") or "?"): float(share)
-        for s in spots
-        if isinstance(s, dict) and isinstance(share := s.get("share"), (int, float))
-    }
-    if parts:
-        found.append(Shares("CPU time by place (measured by sampling)", _bars(parts)))
+    spots = document.get("hot_spots")
+    if spots:
+        parts = {"the model": 1 - float(spots["outside_model"]["share"])}
+        parts |= {str(s["package"]): float(s["share"]) for s in spots["packages"]}
+        found.append(Shares("CPU time of the work (attributed by sampled stacks)", _bars(parts)))
     layers = document.get("layers") or []
     parts = {str(one["name"]): float(one["share"]) for one in layers if "share" in one}
     if parts:
-        found.append(Shares("CPU time by layer (measured by sampling)", _bars(parts)))
+        found.append(Shares("CPU time by layer (attributed by timed calls)", _bars(parts)))
     return found
 
 

@@ -29,6 +29,25 @@ class Fact(NamedTuple):
     origin: str = ""
 
 
+class Change(NamedTuple):
+    """One recommendation: its number, what it saves in a line, and everything about it."""
+
+    number: str
+    name: str
+    headline: str
+    facts: list[Fact]
+    apply: list[Fact]
+
+
+class Rejected(NamedTuple):
+    """A change that was measured and is not recommended, or a technique that was not tried."""
+
+    name: str
+    figure: str
+    verdict: str
+    reason: str
+
+
 def facts(
     row: Document, document: Document, saved: Saving | None, factor: GridFactor | None
 ) -> list[Fact]:

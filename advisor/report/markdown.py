@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from advisor.report.facts import Fact
+from advisor.report.facts import Change, Fact, Rejected
 from advisor.report.scale import Scale
-from advisor.report.telling import Change, Told, told
+from advisor.report.telling import Told, told
 from advisor.report.words import Document
 
 _CODE = frozenset({"Try it", "Measure it again", "In a shell", "In your code"})
@@ -23,6 +23,16 @@ def markdown(document: Document, scale: Scale) -> str:
         )
     for change in found.changes:
         lines += _change(change)
+    if found.serving is not None:
+        lines += ["## Replayed on its requests", ""]
+        lines += [f"- {_plain(sentence)}" for sentence in found.serving.lead]
+        lines += [""]
+        for change in found.serving.changes:
+            lines += _change(change)
+        lines += _not_recommended(found.serving.rejected, "### Of these not recommended")
+    if found.hot_spots:
+        lines += ["## What is not the model", ""]
+        lines += [*(f"- {_plain(sentence)}" for sentence in found.hot_spots), ""]
     lines += _rest(found)
     return "\n".join(lines).rstrip() + "\n"
 
@@ -40,12 +50,7 @@ def _change(change: Change) -> Iterator[str]:
 
 
 def _rest(found: Told) -> Iterator[str]:
-    if found.rejected:
-        yield from ("## Not recommended", "")
-        yield from _table(
-            ["change", "measured", "verdict", "reason"],
-            ([r.name, r.figure, r.verdict, r.reason] for r in found.rejected),
-        )
+    yield from _not_recommended(found.rejected, "## Not recommended")
     for title, facts in (("Tried, since", found.tried), ("To repeat it", found.reproduction)):
         if facts:
             yield from (f"## {title}", "")
@@ -56,6 +61,15 @@ def _rest(found: Told) -> Iterator[str]:
             yield from (f"## {title}", "")
             yield from (f"- {_plain(sentence)}" for sentence in sentences)
             yield ""
+
+
+def _not_recommended(rows: list[Rejected], title: str) -> Iterator[str]:
+    if rows:
+        yield from (title, "")
+        yield from _table(
+            ["change", "measured", "verdict", "reason"],
+            ([r.name, r.figure, r.verdict, r.reason] for r in rows),
+        )
 
 
 def _item(fact: Fact) -> str:

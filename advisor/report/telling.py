@@ -5,38 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from advisor.hot_spots import in_words
 from advisor.report.applying import (
     assumptions,
     how_to_apply,
     reproduction,
     spent_in_words,
 )
-from advisor.report.facts import Fact, facts
+from advisor.report.facts import Change, Fact, Rejected, facts
 from advisor.report.scale import Saving, Scale, saving
+from advisor.report.serving import Serving, serving
 from advisor.report.terminal import nothing, workload_in_words
 from advisor.report.words import Document, each, resolution, seconds, work_of
 from frugalwatch.report import format as show
 from frugalwatch.report.needs_text import latency_in_words, memory_in_words
 from frugalwatch.report.ratio import change, change_with_bounds
-
-
-class Change(NamedTuple):
-    """One recommendation."""
-
-    number: int
-    name: str
-    headline: str
-    facts: list[Fact]
-    apply: list[Fact]
-
-
-class Rejected(NamedTuple):
-    """A change that was measured and is not recommended, or a technique that was not tried."""
-
-    name: str
-    figure: str
-    verdict: str
-    reason: str
 
 
 class BaselineRow(NamedTuple):
@@ -57,6 +40,8 @@ class Told(NamedTuple):
     baselines: list[BaselineRow]
     changes: list[Change]
     rejected: list[Rejected]
+    serving: Serving | None
+    hot_spots: list[str]
     tried: list[Fact]
     notes: Sequence[str]
     assumed: list[str]
@@ -97,7 +82,7 @@ def told(document: Document, scale: Scale) -> Told:
         baselines=baselines,
         changes=[
             Change(
-                row["number"],
+                str(row["number"]),
                 row["name"],
                 _headline(row, document),
                 facts(row, document, saved, scale.factor),
@@ -106,6 +91,8 @@ def told(document: Document, scale: Scale) -> Told:
             for row, saved in zip(rows, savings, strict=True)
         ],
         rejected=_rejected(document),
+        serving=serving(document.get("trace")),
+        hot_spots=in_words(document["hot_spots"]) if document.get("hot_spots") else [],
         tried=[Fact(r["technique"], r["reason"]) for r in document.get("tried") or ()],
         notes=list(document.get("notes") or ()),
         assumed=assumptions(document, first, scale.factor),

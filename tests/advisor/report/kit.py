@@ -139,6 +139,8 @@ def document(**changes: Any) -> dict[str, Any]:
             {**_trial("confirmation", 0, "bf16", 6.0), "state": "failed"},
         ],
         "notes": ["other programs were busy"],
+        "trace": trace(),
+        "hot_spots": hot_spots(),
     }
     return {**found, **changes}
 
@@ -167,6 +169,59 @@ def _trial(stage: str, number: int, variant: str, began_s: float) -> dict[str, A
         "wall_s": 2.0,
         "cpu_s": 3.0,
         "energy_j": None,
+    }
+
+
+def served(number: str | None = None, **changes: Any) -> dict[str, Any]:
+    """One practice that was replayed on the trace."""
+    found = {
+        "name": "sorted by length, batches of 16",
+        "verdict": "saves" if number else "no clear saving",
+        "reason": "" if number else "the difference is within the noise",
+        "ratio": RATIO,
+        "versus_one_thread": RATIO,
+        "wall_ratio": RATIO,
+        "hit_rate": 0.25,
+        "latency": {"p50_s": 0.02, "p95_s": 0.05, "p99_s": 0.06},
+        "quality": {"finding": "to rounding", "gate": None},
+        "code": "for batch in sorted_batches(texts): ...",
+        "risk": "a request waits for its batch",
+        **changes,
+    }
+    return {"number": number, **found} if number else found
+
+
+def trace(**changes: Any) -> dict[str, Any]:
+    found = {
+        "kind": "replayed on trace",
+        "module": "Encoder",
+        "reason": "",
+        "requests": 1200,
+        "distinct": 900,
+        "baselines": [
+            {"name": "as it came", "cpu_s_per_request": 0.03, "latency": None},
+        ],
+        "recommendations": [served("T1")],
+        "not_recommended": [served(name="an LRU cache of 64")],
+    }
+    return {**found, **changes}
+
+
+def hot_spots() -> dict[str, Any]:
+    def spot(name: str, share: float) -> dict[str, Any]:
+        bounds = {"share_low": share - 0.02, "share_high": share + 0.02}
+        return {
+            "package": name,
+            "share": share,
+            **bounds,
+            "functions": ["parse"],
+            "alternative": "polars",
+        }
+
+    return {
+        "outside_model": spot("", 0.8),
+        "dominates": True,
+        "packages": [spot("csv", 0.6), spot("re", 0.15)],
     }
 
 

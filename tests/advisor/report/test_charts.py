@@ -43,13 +43,18 @@ def test_fronts_are_drawn_for_what_is_known_of_two_at_least() -> None:
 
 
 def test_what_is_left_of_the_time_is_shown_as_the_rest() -> None:
-    (phases,) = shares(document())
+    phases, packages = shares(document())
     assert [(bar.name, bar.percent) for bar in phases.bars] == [
         ("evaluation", 70.0),
         ("data wait", 20.0),
         ("the rest", 10.0),
     ]
-    assert shares(document(time_shares={})) == []
+    assert [(bar.name, bar.percent) for bar in packages.bars] == [
+        ("csv", 60.0),
+        ("the model", 20.0),
+        ("re", 15.0),
+    ]
+    assert shares(document(time_shares={}, hot_spots=None)) == []
 
 
 def test_each_replay_has_its_mark_in_time() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from advisor.report import Scale, html_page, markdown, report, scaled
 from frugalwatch.report.style import Style
-from tests.advisor.report.kit import a_day, document, recommendation
+from tests.advisor.report.kit import a_day, document, recommendation, trace
 
 GOLDEN = Path(__file__).parent / "golden" / "advice.md"
 VOID = frozenset({"meta"})
@@ -99,8 +99,40 @@ def test_a_program_with_nothing_to_save_has_a_page_too() -> None:
     assert "Nothing worth doing" in markdown(found, Scale())
 
 
+def test_what_needs_code_is_told_apart_from_what_run_applies() -> None:
+    text = markdown(document(), Scale())
+    begin = text.index("## Replayed on its requests")
+    assert "`run --with` does not apply them" in text.replace("\\", "")
+    card = text[begin : text.index("## What is not the model")]
+    assert "sorted\\_batches" not in card  # code stands in a fence, as it is
+    assert "for batch in sorted_batches(texts)" in card
+    assert "run --with A7" not in card
+    assert "p50 20 ms, p95 50 ms, p99 60 ms per request" in card
+    assert "25 % of requests" in card
+    assert "an LRU cache of 64" in card
+
+
+def test_why_no_trace_was_replayed_is_said() -> None:
+    reason = "its calls learn"
+    none = trace(recommendations=[], not_recommended=[], baselines=[], reason=reason)
+    text = markdown(document(trace=none), Scale())
+    assert "Not replayed on a trace: its calls learn." in text
+    assert "Replayed on its requests" not in markdown(document(trace=None), Scale())
+
+
 def test_an_older_document_is_shown_as_far_as_it_goes() -> None:
-    new = ("pareto", "timeline", "power_model", "limits", "seed", "budget", "cpus", "machine")
+    new = (
+        "trace",
+        "hot_spots",
+        "pareto",
+        "timeline",
+        "power_model",
+        "limits",
+        "seed",
+        "budget",
+        "cpus",
+        "machine",
+    )
     old = {k: v for k, v in document().items() if k not in (*new, "versions", "time_shares")}
     rows = [
         {
