@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -49,22 +50,28 @@ class Setting:
         state = os.path.join(self.out, "state")
         began_s = time.monotonic()
         with open(os.path.join(self.out, log), "w", encoding="utf-8") as talk:
-            done = subprocess.run(
+            process = subprocess.Popen(
                 [self.frugalwatch, *words],
-                check=False,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=talk,
                 text=True,
                 cwd=self.out,
                 env={**os.environ, "XDG_STATE_HOME": state},
+                start_new_session=True,  # Ctrl-C is for us: it ends its replay and reports
             )
+            try:
+                output, _ = process.communicate()
+            except KeyboardInterrupt:
+                process.send_signal(signal.SIGINT)
+                process.communicate()
+                raise
         taken_s = time.monotonic() - began_s
-        if not done.stdout.strip():
+        if not output.strip():
             with open(os.path.join(self.out, log), encoding="utf-8") as talk:
                 last = talk.read().strip().splitlines()[-3:]
-            raise RuntimeError(f"status {done.returncode}: {' '.join(last)}")
-        return done.stdout, taken_s
+            raise RuntimeError(f"status {process.returncode}: {' '.join(last)}")
+        return output, taken_s
 
 
 @dataclass(slots=True)
