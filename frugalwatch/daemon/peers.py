@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 _CREDENTIALS = "3i"
 _SO_PEERGROUPS = 59  # Linux 4.13; not in Python's socket module
-_MOST_GROUPS = 1024
+_MOST_GROUPS = 256  # getsockopt() of Python takes no more than 1024 bytes
 
 
 class Peer(NamedTuple):

@@ -104,7 +104,7 @@ def window_energy(
 
 def _longest_tail_ns(stream: StreamInfo, window: Span) -> int:
     """A source with a slow tick (a daemon, once a second) may have had nothing new to say."""
-    return max(_TAIL_NS, min(stream.tick_ns + _TAIL_NS, _LONGEST_FILL_NS, window.length // 4))
+    return max(_TAIL_NS, min(stream.tick_ns + _TAIL_NS, _LONGEST_FILL_NS, window.length // 2))
 
 
 def _bounds(stream: StreamInfo, begin: _Point, end: _Point) -> tuple[float, float]:
