@@ -11,9 +11,10 @@ import glob
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from advisor.layer_times import time_by_layer
 from frugalwatch.profile.bounds import Certainty, certainty
 from frugalwatch.profile.packages import IMPORTS, MODEL_PARTS, OWN, STDLIB, Packages
 from frugalwatch.profile.power import Power
@@ -87,6 +88,7 @@ class HotSpots:
     """What is outside of the model, of the work: all CPU time but that of imports and such.
 
     `imports` is the share of everything that is no work. `samples` is an effective number.
+    `layers` are those of the modules that take most time (`advisor.layer_times`).
     """
 
     outside: Spot
@@ -94,6 +96,7 @@ class HotSpots:
     imports: float
     cpu_s: float
     samples: float
+    layers: tuple[Mapping[str, object], ...] = ()
 
     @property
     def dominates(self) -> bool:
@@ -109,6 +112,7 @@ class HotSpots:
             "imports_share": self.imports,
             "cpu_s": self.cpu_s,
             "effective_samples": self.samples,
+            "layers": [dict(layer) for layer in self.layers],
             "origin": "attributed",
         }
 
@@ -122,7 +126,9 @@ def find_hot_spots(replayer: Replayer, limit_s: float | None = None) -> HotSpots
     os.chmod(folder, 0o700)
     replayer.replay(ask={"profile": {"hz": HZ, "folder": folder}}, limit_s=limit_s)
     files = sorted(glob.glob(os.path.join(folder, "**", "*.jsonl"), recursive=True))
-    return hot_spots([p for p in map(read_process, files) if p is not None and p.slices])
+    processes = [p for p in map(read_process, files) if p is not None and p.slices]
+    found = hot_spots(processes)
+    return None if found is None else replace(found, layers=tuple(time_by_layer(processes)))
 
 
 def hot_spots(processes: Sequence[Process]) -> HotSpots | None:

@@ -195,10 +195,10 @@ def shares(document: Document) -> list[Shares]:
         parts = {"the model": 1 - float(spots["outside_model"]["share"])}
         parts |= {str(s["package"]): float(s["share"]) for s in spots["packages"]}
         found.append(Shares("CPU time of the work (attributed by sampled stacks)", _bars(parts)))
-    layers = document.get("layers") or []
-    parts = {str(one["name"]): float(one["share"]) for one in layers if "share" in one}
+    layers = (spots or {}).get("layers") or []
+    parts = {f"{one['name']} ({one['kind']})": float(one["share"]) for one in layers}
     if parts:
-        found.append(Shares("CPU time by layer (attributed by timed calls)", _bars(parts)))
+        found.append(Shares("Time of the model by layer (attributed by timed calls)", _bars(parts)))
     return found
 
 

@@ -221,6 +221,7 @@ def hot_spots() -> dict[str, Any]:
     return {
         "outside_model": spot("", 0.8),
         "dominates": True,
+        "layers": [{"name": "Net.0", "kind": "Conv2d", "share": 0.9}],
         "packages": [spot("csv", 0.6), spot("re", 0.15)],
     }
 

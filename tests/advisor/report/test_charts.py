@@ -43,7 +43,8 @@ def test_fronts_are_drawn_for_what_is_known_of_two_at_least() -> None:
 
 
 def test_what_is_left_of_the_time_is_shown_as_the_rest() -> None:
-    phases, packages = shares(document())
+    phases, packages, layers = shares(document())
+    assert [(bar.name, bar.percent) for bar in layers.bars] == [("Net.0 (Conv2d)", 90.0)]
     assert [(bar.name, bar.percent) for bar in phases.bars] == [
         ("evaluation", 70.0),
         ("data wait", 20.0),

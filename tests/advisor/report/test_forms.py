@@ -14,7 +14,7 @@ from advisor.report import Scale, html_page, markdown, report, scaled
 from frugalwatch.report.style import Style
 from tests.advisor.report.kit import a_day, document, recommendation, trace
 
-GOLDEN = Path(__file__).parent / "golden" / "advice.md"
+GOLDEN = Path(__file__).parent / "golden" / "advice.md.txt"
 VOID = frozenset({"meta"})
 
 
