@@ -16,9 +16,14 @@ from types import TracebackType
 
 TYPE_CHECKING = False  # `typing` itself costs a job 4 ms
 if TYPE_CHECKING:
+    from typing import Any, TypeVar  # Any: a function of the job's own
+
     from frugalwatch.inside.path._frugalwatch.line import Line
 
+    _Function = TypeVar("_Function", bound=Callable[..., Any])
+
 _NAME_LENGTH = 200
+_CO_COROUTINE = 0x80  # inspect.CO_COROUTINE, without importing it
 
 
 def _find_line() -> Line | None:
@@ -51,7 +56,8 @@ def _quietly(function: Callable[[Line], None]) -> None:
 class phase:  # noqa: N801 - used as a verb, `with frugalwatch.phase("epoch", 3):`
     """A named stretch of the job's time, whose energy `frugalwatch show` reports.
 
-    `with frugalwatch.phase("epoch", 3, of=10):` Phases may nest and may overlap between processes.
+    `with frugalwatch.phase("epoch", 3, of=10):` or `@frugalwatch.phase("load")` before a function,
+    each call of which is a phase then. Phases may nest and may overlap between processes.
     With `of`, the number of phases of this name that there will be in all, `frugalwatch top` shows
     what the job will have used at its end. Outside `frugalwatch run` this does nothing.
     """
@@ -63,6 +69,28 @@ class phase:  # noqa: N801 - used as a verb, `with frugalwatch.phase("epoch", 3)
         self._number = number
         self._of = of
         self._token = 0
+
+    def __call__(self, function: _Function) -> _Function:
+        if _line is None:
+            return function
+        from functools import wraps
+
+        name, number, of = self._name, self._number, self._of
+        if getattr(getattr(function, "__code__", None), "co_flags", 0) & _CO_COROUTINE:
+
+            @wraps(function)
+            async def followed(*args: Any, **kwargs: Any) -> Any:
+                with phase(name, number, of=of):
+                    return await function(*args, **kwargs)
+
+        else:
+
+            @wraps(function)
+            def followed(*args: Any, **kwargs: Any) -> Any:
+                with phase(name, number, of=of):
+                    return function(*args, **kwargs)
+
+        return followed  # type: ignore[return-value]
 
     def __enter__(self) -> phase:
         if _line is not None:

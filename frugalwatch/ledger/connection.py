@@ -89,6 +89,7 @@ def open_ledger(
     """
     seen: FileIdentity | None = None
     moved: str | None = None
+    path = os.path.abspath(path)
     try:
         if create:
             _make_room(path)

@@ -43,6 +43,15 @@ def test_a_new_ledger_is_private_whatever_the_umask(tmp_path: Path) -> None:
     conn.close()
 
 
+def test_a_bare_file_name_is_a_file_of_this_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    open_ledger("bare.db", create=True).close()
+    open_ledger("bare.db", create=False).close()
+    assert mode(tmp_path / "bare.db") == 0o600
+
+
 def test_writers_use_wal_and_normal_synchronous(tmp_path: Path) -> None:
     conn = open_ledger(str(tmp_path / "l.db"), create=True)
     assert one(conn, "PRAGMA journal_mode") == "wal"
