@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from .job import Job
 
-_began_s = time.perf_counter()  # when the interpreter got here; its own start is not seen
 # A first call loads, compiles and allocates: it says nothing of the next ones.
 _WARM_UP_CALLS = 1
 
@@ -38,7 +37,7 @@ def run(job: Job | None, order: argparse.Namespace) -> None:
 
 
 def _probe(job: Job, seconds: float) -> None:
-    load_s = time.perf_counter() - _began_s
+    load_s = time.process_time()
     first_s = _timed(job, 0)
     began_s, began_cpu_s = time.perf_counter(), time.process_time()
     calls = 0
@@ -48,10 +47,10 @@ def _probe(job: Job, seconds: float) -> None:
     # Beside other programs a call takes longer than it does alone, and no more CPU time.
     cpu_s = time.process_time() - began_cpu_s
     call_s = max(min(time.perf_counter() - began_s, cpu_s), 1e-6) / calls
-    end_s = 0.0
+    end_s, numbers = 0.0, {}
     if job.at_end is not None:
         began_s = time.perf_counter()
-        job.at_end()
+        numbers = job.at_end()
         end_s = time.perf_counter() - began_s
     seen = {
         "name": job.name,
@@ -63,7 +62,7 @@ def _probe(job: Job, seconds: float) -> None:
         "first_call_s": first_s,
         "call_s": call_s,
         "end_s": end_s,
-        "evaluates": job.at_end is not None,
+        "evaluates": list(numbers),
     }
     sys.stdout.write(json.dumps(seen) + "\n")
 

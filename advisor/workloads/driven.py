@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal  # Any: what JSON gives back
@@ -118,7 +119,8 @@ def drive(
         described=tuple(seen["described"]),
     )
     workload = Workload((*words, "--calls", str(calls)), cwd, environment, source=source)
-    return Driven(workload, r"^evaluate: (\S+)" if seen["evaluates"] else None)
+    first = next(iter(seen["evaluates"]), None)
+    return Driven(workload, None if first is None else rf"^{re.escape(first)}: (\S+)")
 
 
 def enough_calls(inputs: int, call_s: float, load_s: float) -> int:
@@ -126,7 +128,7 @@ def enough_calls(inputs: int, call_s: float, load_s: float) -> int:
     seconds = min(_MOST_S, max(_LEAST_S, load_s))
     calls = max(_LEAST_CALLS, math.ceil(seconds / max(call_s, 1e-6)))
     if inputs * call_s > _WHOLE_PASS * seconds:
-        return min(calls, inputs)
+        return calls
     return math.ceil(calls / inputs) * inputs
 
 
