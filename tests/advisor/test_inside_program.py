@@ -99,7 +99,7 @@ def test_what_a_program_does_is_seen_and_its_switches_are_measured(
     assert lossless["quality"]["outputs"]["identical_calls"] == 25
     assert lossless["per_unit"]["ratio"]["value"] < 0.5  # the truth is a tenth
     assert lossless["ratio"]["value"] < 0.9
-    assert document["work"] == {"unit": "call", "count": 25}
+    assert document["work"] == {"kind": "inference", "unit": "call", "count": 25}
     assert document["baselines"][0]["unit_cpu_s"] > 0.04
 
     forgotten = rows["eval, inference mode"]
