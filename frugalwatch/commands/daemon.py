@@ -73,6 +73,25 @@ def status(ctx: click.Context, as_json: bool, ledger: str | None) -> None:
         ctx.exit(1)
 
 
+@command.command()
+@click.option("--user", is_flag=True, help="The unit for one user, without root.")
+def install(user: bool) -> None:
+    """Print the unit for systemd. Changes nothing.
+
+    \b
+    frugalwatch daemon install                   what it is, and the two lines that set it up
+    frugalwatch daemon install > FILE            the unit alone
+    """
+    from frugalwatch.daemon.install import set_up, unit
+
+    click.echo(unit(user=user), nl=False)
+    if os.isatty(1):
+        group = _load({}).settings.daemon_group
+        click.echo("\nTo set it up:", err=True)
+        for line in set_up(group, user=user):
+            click.echo(f"  {line}", err=True)
+
+
 def _load(chosen: dict[str, object]) -> Loaded:
     """The settings without any project's: a daemon belongs to the machine, not to a folder."""
     paths = {"daemon_ledger", "daemon_socket"}

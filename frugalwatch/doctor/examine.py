@@ -72,6 +72,7 @@ def examine(loaded: Loaded, environ: Mapping[str, str]) -> Examination:
     """Probe every source once and check what a run needs. Changes nothing."""
     import psutil
 
+    from frugalwatch.doctor.daemon import daemon_check
     from frugalwatch.machine import cpu_name
 
     host = Host.from_environment()
@@ -90,7 +91,7 @@ def examine(loaded: Loaded, environ: Mapping[str, str]) -> Examination:
         memory_bytes=psutil.virtual_memory().total,
         sources=tuple(sources),
         models=models,
-        checks=tuple(_checks(loaded, environ)),
+        checks=(*_checks(loaded, environ), daemon_check(loaded.settings, environ, sources)),
     )
 
 
