@@ -14,7 +14,15 @@ from advisor.inside import Inside
 from advisor.limits import Limits
 from advisor.preparing import prepared, with_sample, workshop
 from advisor.quality import Computed, Loss, Metric, judge
-from advisor.ranking import FIGURES, Judgement, Question, Unit, judge_all
+from advisor.ranking import (
+    FIGURES,
+    Judgement,
+    Question,
+    Unit,
+    against_itself,
+    judge_all,
+    resolution,
+)
 from advisor.replay import Isolation, Replay, Replayer
 from advisor.search import Plan, Search
 from advisor.setting import (
@@ -35,6 +43,7 @@ from advisor.techniques.base import Applicability, Facts, Variant
 from advisor.techniques.threads import VARIABLES, one_thread
 from advisor.techniques.torch_facts import NO_TORCH
 from advisor.trials import AGAIN, BASE, Trial, counted_or_modelled, energy_j
+from advisor.verdicts import TOO_NOISY
 from advisor.work_kind import WorkKind
 from advisor.workload import Workload
 from advisor.workshop import Workshop
@@ -338,7 +347,7 @@ def _document(
             *(workload.source.warnings() if workload.source else ()),
             *found.notes,
             *_training_note(judgements, found.inside, options),
-            *_notes(search, options),
+            *_notes(search, options, resolution(against_itself(search.trials, question))),
         ],
         state="interrupted" if search.interrupted else "done",
         isolation=isolation_in_words(options.isolation),
@@ -375,7 +384,7 @@ def _work(found: _Found) -> Work:
     return Work(inside.unit, inside.units, found.work_kind)
 
 
-def _notes(search: Search, options: Options) -> list[str]:
+def _notes(search: Search, options: Options, noise: float | None) -> list[str]:
     notes = []
     trials = search.trials
     own = [*trials.replays(BASE.name), *trials.replays(AGAIN.name)]
@@ -399,5 +408,5 @@ def _notes(search: Search, options: Options) -> list[str]:
         notes.append("replayed in place: files that it writes were written many times")
     if options.stop is not None:
         notes.append(f"each replay was ended after {options.stop}: a run is that much of it")
-    neighbours = noisy_neighbours()
+    neighbours = noisy_neighbours(sure=noise is not None and noise > TOO_NOISY)
     return [*notes, neighbours] if neighbours else notes

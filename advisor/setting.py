@@ -111,14 +111,24 @@ class Progress:
         return max(20, shutil.get_terminal_size().columns - 3)
 
 
-def noisy_neighbours() -> str:
-    """The load of the machine if others use much of it, and who; empty if not."""
+def noisy_neighbours(*, sure: bool = False) -> str:
+    """The load of the machine if others use much of it, and who; empty if not.
+
+    `sure`: that the host is noisy is known already, so it is said in any case.
+    """
     load = os.getloadavg()[0]
-    if load <= 1.25 * usable_cpus():
+    if load <= 1.25 * usable_cpus() and not sure:
         return ""
     text = f"other programs were busy meanwhile (load {load:.1f} on {usable_cpus()} CPUs)"
     busiest = busiest_programs()
-    return f"{text}: {', '.join(busiest)}" if busiest else text
+    if busiest:
+        return f"{text}: {', '.join(busiest)}"
+    if sure:
+        return (
+            f"the host was noisy (load {load:.1f} on {usable_cpus()} CPUs), and no busy program can"
+            " be seen now: it may share its hardware with other machines, or change its clock"
+        )
+    return text
 
 
 def busiest_programs(most: int = 3) -> list[str]:
