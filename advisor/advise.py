@@ -177,14 +177,14 @@ def _search(  # noqa: PLR0917 - one call, all of it needed
         reference = _reference(facts, finalists) if finalists else None
         search.confirm(confirmed, reference)
         finalists = confirmed
-        aside = _beside(search, replayer, facts, options)
+        aside = _beside(search, replayer, facts, options, finalists)
     found = _Found(unit, entrants, finalists, answers, reference, notes, replayer.inside)
     found = replace(found, work_kind=replayer.work_kind)
     return {**_document(number, workload, options, search, found), **aside}
 
 
 def _beside(
-    search: Search, replayer: Replayer, facts: Facts, options: Options
+    search: Search, replayer: Replayer, facts: Facts, options: Options, swaps: Sequence[Variant]
 ) -> dict[str, object]:
     """What is found beside the search, unless the user has ended it or it is overdue."""
     nothing: dict[str, object] = {"trace": None, "hot_spots": None}
@@ -197,6 +197,8 @@ def _beside(
             time_s=options.plan.budget.time_s,
             latency_limit_s=options.limits.latency_s,
             seed=options.plan.seed,
+            swaps=swaps,
+            gates=options.gate,
             tell=search.say,
         )
     except KeyboardInterrupt:

@@ -5,7 +5,7 @@ Both are probes of the program as written, after everything that is compared has
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from advisor.hot_spots import find_hot_spots
@@ -13,9 +13,10 @@ from advisor.trace.found import serve
 from advisor.trace.measure import Replayed, Untold, replay_trace
 
 if TYPE_CHECKING:
+    from advisor.gates.options import GateOptions
     from advisor.replay import Replayer
     from advisor.sampling import Sample, SampledModule
-    from advisor.techniques.base import Facts
+    from advisor.techniques.base import Facts, Variant
     from advisor.trace.practices import Practice
 
 # Of the time for all: what the trace may use of it, and seconds at least and at most.
@@ -30,11 +31,14 @@ def beside(
     time_s: float | None,
     latency_limit_s: float | None,
     seed: int,
+    swaps: Sequence[Variant],
+    gates: GateOptions,
     tell: Callable[[str], None],
 ) -> dict[str, object]:
     """The document's keys `trace` and `hot_spots`, null where there is nothing to say.
 
-    `time_s` is that of the whole search. Raises CannotIsolateError and KeyboardInterrupt.
+    `time_s` is that of the whole search, `swaps` are the changes that won in it. Raises
+    CannotIsolateError and KeyboardInterrupt.
     """
     if facts.inside is None:
         return {"trace": None, "hot_spots": None}
@@ -47,7 +51,9 @@ def beside(
         tell("the trace of its requests")
         return replay_trace(replayer, sample, module, practices, seconds=seconds, seed=seed)
 
-    serving = serve(facts.sample, facts.inside, latency_limit_s, replaying)
+    serving = serve(
+        facts.sample, facts.inside, latency_limit_s, replaying, swaps=swaps, gates=gates
+    )
     tell("a profile of the program as written")
     spots = find_hot_spots(replayer, _PROFILE_LIMIT_S)
     return {

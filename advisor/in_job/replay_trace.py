@@ -78,6 +78,7 @@ class _Replay:
         self._names = self._unpadded._parameter_names(module.forward)
         self._sequences: Any = None  # inputs with a value for each position; None: no mask
         self._kinds: list[str] = []
+        self._output_names: list[str] = []
         self._requests: list[_Request] = []
         self._calls: list[tuple[list[int], Any, Any]] = []  # as the program made them
         self._random = random.Random(int(options["seed"]))
@@ -106,6 +107,8 @@ class _Replay:
                 passes.append({"round": number, "practice": name, **found})
                 if number == 0:
                     outputs[name] = answers
+                    if practice.get("answers"):
+                        self._write_answers(str(practice["answers"]), answers)
             took_s = time.monotonic() - began_s
             if number + 1 >= _LEAST_ROUNDS and time.monotonic() + took_s > self._until_s:
                 break
@@ -130,10 +133,11 @@ class _Replay:
             arrival_s = int(call["t_utc_ns"]) / 1e9
             rows = self._rows(args, kwargs)
             places = []
-            for row_args, row_kwargs, length in rows:
+            keys = self._digests(args, kwargs, len(rows))
+            for key, (row_args, row_kwargs, length) in zip(keys, rows):
                 places.append(len(self._requests))
                 request = _Request(row_args, row_kwargs, length, len(self._calls), arrival_s)
-                request.key = _key(row_args, row_kwargs)
+                request.key = key
                 self._requests.append(request)
             self._calls.append((places, args, kwargs))
             if len(self._requests) >= int(self._options["most_requests"]):
@@ -161,6 +165,40 @@ class _Replay:
         if size == 1:
             return [(args, kwargs, 0)]
         return [(*_row(args, kwargs, at), 0) for at in range(size)]
+
+    def _digests(self, args: Any, kwargs: Any, count: int) -> list[str]:
+        """One of each request of a call, as a look has them: what calibrated is known by them."""
+        from types import SimpleNamespace
+
+        from _frugalwatch.look import _taken_apart  # type: ignore[import-not-found]
+        from _frugalwatch.look_rows import Inputs  # type: ignore[import-not-found]
+
+        flat, structure = _taken_apart(SimpleNamespace(args=args, kwargs=kwargs))
+        found = Inputs(self._module, flat, structure).items
+        return found if len(found) == count else [str(at) for at in range(count)]
+
+    def _write_answers(self, folder: str, answers: list[Any]) -> None:
+        """All answers as the rows that a look keeps, so that gates can judge them."""
+        import torch
+        from _frugalwatch.capture_values import write_safetensors  # type: ignore[import-not-found]
+
+        rows = {}
+        for at, name in enumerate(self._output_names):
+            is_mean = at < len(self._kinds) and self._kinds[at] == "position"
+            values = [each[at] for each in answers]
+            if len({v.shape for v in values}) == 1 and values[0].is_floating_point():
+                rows[f"rows:{'mean' if is_mean else 'row'}:{name}"] = torch.stack(values).float()
+        about = {
+            "inputs": "trace",
+            "learning": "no",
+            "module": type(self._module).__name__,
+            "items": json.dumps([each.key for each in self._requests]),
+            "masked": "no" if self._sequences is None else "yes",
+        }
+        place = os.path.join(folder, "outputs-0")
+        os.makedirs(place, exist_ok=True)
+        with open(os.path.join(place, "000000000.safetensors"), "wb") as file:
+            write_safetensors(file, rows, about)
 
     def _together(self, requests: list[_Request]) -> tuple[Any, Any]:
         """The inputs of several requests as one batch, padded to the longest."""
@@ -362,6 +400,13 @@ class _Replay:
         """The answer to one request as small rows of numbers: states of tokens by their mean."""
         output, row = place
         found = []
+        if not self._output_names:
+            import torch
+            from _frugalwatch.capture_values import Flat
+
+            flat = Flat(torch)
+            flat.add(output, "out")
+            self._output_names = [name.partition(".")[2] for name in flat.tensors]
         for number, tensor in enumerate(self._unpadded._tensors(output)):
             if tensor.dim() == 0:
                 raise CannotReplayError("what comes out is not one row for each request")
@@ -392,7 +437,7 @@ def _distance(first: list[Any], other: list[Any]) -> dict[str, float]:
 def _key(args: Any, kwargs: Any) -> str:
     """Equal for equal requests: a digest of everything that goes in."""
     import torch
-    from _frugalwatch.capture_values import raw_bytes  # type: ignore[import-not-found]
+    from _frugalwatch.capture_values import raw_bytes
 
     digest = hashlib.blake2b(digest_size=16)
 

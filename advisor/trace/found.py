@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from advisor.agreement import ROUNDING
+from advisor.gates.gate import gate
+from advisor.gates.options import GateOptions
+from advisor.gates.result import GateResult
 from advisor.trace.measure import AGAIN, AS_IT_CAME, ONE_THREAD, Replayed, Served, Untold
-from advisor.trace.practices import Practice, practices, stacked, trace_of
+from advisor.trace.practices import Practice, practices, stacked, trace_of, with_inner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,12 +20,13 @@ if TYPE_CHECKING:
     from advisor.inside import Inside
     from advisor.sampling import Sample
     from advisor.statistics import Ratio
-    from advisor.techniques.base import Applicability
+    from advisor.techniques.base import Applicability, Variant
 
     Replaying = Callable[[list[Practice]], Replayed | Untold]
 
 KIND = "replayed on trace"
 _TOO_NOISY = 0.25
+_SWAPS = 2  # other implementations of the module that are tried in batches
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,7 @@ class Serving:
     answers: Mapping[str, Applicability]
     reason: str = ""
     latency_limit_s: float | None = None
+    gate: GateOptions = field(default_factory=GateOptions)
 
     def as_json(self) -> dict[str, object]:
         """The document's key `trace`; null figures are unknown."""
@@ -97,7 +103,8 @@ class Serving:
         main = self._ratio(practice, (AS_IT_CAME, AGAIN))
         fair = self._ratio(practice, (ONE_THREAD,))
         wall = self._ratio(practice, (AS_IT_CAME, AGAIN), wall=True)
-        verdict, reason = self._verdict(served, main, fair)
+        judged = self._judged(served)
+        verdict, reason = self._verdict(served, main, fair, judged)
         return {
             "name": practice.name,
             "kind": KIND,
@@ -116,13 +123,32 @@ class Serving:
                 "distance": served.distance,
                 "largest_distance": served.largest,
                 "lossless": 0 <= served.largest <= ROUNDING,
+                "gate": judged.as_json() if isinstance(judged, GateResult) else None,
             },
             "code": practice.code,
             "risk": practice.risk,
         }
 
-    def _verdict(self, served: Served, main: Ratio | None, fair: Ratio | None) -> tuple[str, str]:
-        if not 0 <= served.largest <= ROUNDING:
+    def _judged(self, served: Served) -> GateResult | str | None:
+        """What a gate says of a practice in another precision; a text where it cannot say."""
+        if not served.practice.lossy:
+            return None
+        found = gate(served.answers, self.gate, calibrated=served.practice.calibrated)
+        return found if isinstance(found, GateResult) else found.reason
+
+    def _verdict(
+        self,
+        served: Served,
+        main: Ratio | None,
+        fair: Ratio | None,
+        judged: GateResult | str | None,
+    ) -> tuple[str, str]:
+        if isinstance(judged, str):
+            return "cannot tell", judged
+        if judged is not None and not judged.acceptable:
+            beyond = judged.acceptable is False
+            return "changes the answers" if beyond else "cannot tell", judged.sentence
+        if judged is None and not 0 <= served.largest <= ROUNDING:
             return "changes the answers", f"answers move by {served.largest * 100:.2g} % at most"
         if main is None or fair is None:
             return "not confirmed", "too few rounds"
@@ -137,7 +163,7 @@ class Serving:
             return "not confirmed", "the trace against itself differs by more than 25 %"
         if own.high >= 1 or 1 - own.value <= resolution:
             return "no clear saving", "not beyond the resolution"
-        return "saves", _finding(served)
+        return "saves", judged.sentence if judged is not None else _finding(served)
 
 
 def serve(
@@ -145,10 +171,14 @@ def serve(
     inside: Inside | None,
     latency_limit_s: float | None,
     replaying: Callable[..., Replayed | Untold],
+    *,
+    swaps: Sequence[Variant] = (),
+    gates: GateOptions | None = None,
 ) -> Serving | None:
     """Replay the trace of the busiest module by what applies; None where it serves nothing.
 
-    `replaying(sample, module, practices)` does the replay.
+    `replaying(sample, module, practices)` does the replay. `swaps` are changes that won in the
+    program: batches are also run by what they put in the module's place.
     """
     if inside is None or inside.learns or not inside.roots or sample is None:
         return None
@@ -158,16 +188,22 @@ def serve(
     if not found:
         return Serving(module.kind, None, answers, "", latency_limit_s)
     both = stacked(found)
-    entrants = [_on_one_thread(each) for each in ([*found, both] if both else found)]
+    entrants = [*found, both] if both else found
+    widest = max((each for each in entrants if each.batch), key=_breadth, default=None)
+    inner = [with_inner(widest, each) for each in swaps] if widest is not None else []
+    distinct = {json.dumps(each.as_order()["inner"]): each for each in inner if each is not None}
+    entrants = [_on_one_thread(each) for each in (*entrants, *list(distinct.values())[:_SWAPS])]
     replayed = replaying(sample, module, [AS_IT_CAME, AGAIN, ONE_THREAD, *entrants])
     if isinstance(replayed, Untold):
         return Serving(module.kind, None, answers, replayed.reason, latency_limit_s)
-    return Serving(module.kind, replayed, answers, "", latency_limit_s)
+    return Serving(module.kind, replayed, answers, "", latency_limit_s, gates or GateOptions())
+
+
+def _breadth(practice: Practice) -> tuple[int, int]:
+    return practice.batch, practice.cache
 
 
 def _on_one_thread(practice: Practice) -> Practice:
-    from dataclasses import replace
-
     return replace(practice, threads=1)
 
 

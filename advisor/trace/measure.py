@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any  # what JSON gives back
 
+from advisor.outputs import Output, read_outputs
 from advisor.statistics import Ratio, ratio
 from advisor.trace.practices import Practice
 
@@ -46,7 +47,7 @@ class Served:
 
     `hits` were answered from a cache, of all requests. `distance` is how far answers are from those
     of the trace as it came, of their size; `largest` that of the request which is furthest off,
-    negative where they have another form.
+    negative where they have another form. `answers` are kept for gates where it is lossy.
     """
 
     practice: Practice
@@ -57,6 +58,7 @@ class Served:
     distance: float
     largest: float
     latency: Latency | None
+    answers: tuple[tuple[Output, Output], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ def replay_trace(
         "unpadded": _UNPADDED,
         "process": sample.folder,
         "calls": [{"number": c.number, "t_utc_ns": c.t_utc_ns} for c in module.kept],
-        "practices": [each.as_order() for each in practices],
+        "practices": _orders(folder, practices),
         "rounds": ROUNDS,
         "seconds": seconds,
         "seed": seed,
@@ -135,20 +137,33 @@ def replay_trace(
         return Untold(f"the replay of its requests {what}")
     if "why_not" in found:
         return Untold(str(found["why_not"]))
-    return _replayed(found, practices)
+    return _replayed(found, practices, folder)
 
 
-def _replayed(found: Mapping[str, Any], practices: Sequence[Practice]) -> Replayed:
+def _orders(folder: str, practices: Sequence[Practice]) -> list[dict[str, object]]:
+    """What the driver is told of each; answers are kept where something lossy is to be judged."""
+    judged = any(each.lossy for each in practices)
+    return [
+        each.as_order(_answers(folder, at) if judged and (at == 0 or each.lossy) else None)
+        for at, each in enumerate(practices)
+    ]
+
+
+def _answers(folder: str, place: int) -> str:
+    return os.path.join(folder, f"answers-{place}")
+
+
+def _replayed(found: Mapping[str, Any], practices: Sequence[Practice], folder: str) -> Replayed:
     return Replayed(
         requests=int(found["requests"]),
         distinct=int(found["distinct"]),
         calls=int(found["calls"]),
         threads=int(found["threads"]),
-        served=tuple(_served(found, each) for each in practices),
+        served=tuple(_served(found, each, folder, at) for at, each in enumerate(practices)),
     )
 
 
-def _served(found: Mapping[str, Any], practice: Practice) -> Served:
+def _served(found: Mapping[str, Any], practice: Practice, folder: str, place: int) -> Served:
     passes = [each for each in found["passes"] if each["practice"] == practice.name]
     distance = found["distances"][practice.name]
     return Served(
@@ -160,7 +175,14 @@ def _served(found: Mapping[str, Any], practice: Practice) -> Served:
         distance=float(distance["distance"]),
         largest=float(distance["largest"]),
         latency=_latency([each["latencies_s"] for each in passes]),
+        answers=_pairs(folder, place) if practice.lossy else (),
     )
+
+
+def _pairs(folder: str, place: int) -> tuple[tuple[Output, Output], ...]:
+    """The answers to the trace as it came, and those of a practice."""
+    own, new = read_outputs(_answers(folder, 0)), read_outputs(_answers(folder, place))
+    return tuple(zip(own, new, strict=False))
 
 
 def _latency(rounds: Sequence[Sequence[float] | None]) -> Latency | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from advisor.techniques.base import Applicability
@@ -11,6 +11,7 @@ from advisor.techniques.base import Applicability
 if TYPE_CHECKING:
     from advisor.inside import Root
     from advisor.sampling import SampledCall, SampledModule
+    from advisor.techniques.base import Variant
 
 # With fewer requests than this no order of them says anything.
 LEAST_REQUESTS = 32
@@ -31,7 +32,7 @@ for begin in range(0, len(order), {batch}):
     found = embed([texts[at] for at in places])  # your call of the model, padded to the longest
     for at, each in zip(places, found):
         results[at] = each"""
-_BATCHED = """# collect what arrives within {wait_ms:.3g} ms of the first request, {batch} at most:
+_BATCHED = """# collect what arrives within {wait_ms:g} ms of the first request, {batch} at most:
 batch = [requests.get()]
 until = time.monotonic() + {wait_s:.3g}
 while len(batch) < {batch} and (left := until - time.monotonic()) > 0:
@@ -51,7 +52,8 @@ class Practice:
 
     `window` requests are sorted by length together. `cache` answers are kept, 0: none. `threads`
     None: as the program has them. `inner` is another implementation of the module, as the value of
-    the hook's switch `replace`.
+    the hook's switch `replace`; `lossy` where it computes in another precision, for which it saw
+    inputs with the digests `calibrated`.
     """
 
     name: str
@@ -61,12 +63,15 @@ class Practice:
     cache: int = 0
     threads: int | None = None
     inner: Mapping[str, object] | None = None
+    lossy: bool = False
+    calibrated: frozenset[str] = frozenset()
     code: str = ""
     risk: str = ""
 
-    def as_order(self) -> dict[str, object]:
-        """What the driver is told."""
+    def as_order(self, answers: str | None = None) -> dict[str, object]:
+        """What the driver is told. `answers` is a folder for what comes out."""
         return {
+            "answers": answers,
             "name": self.name,
             "batch": self.batch,
             "window": self.window,
@@ -171,7 +176,7 @@ def _batching(trace: Trace, latency_limit_s: float | None) -> Applicability:
         return Applicability(False, f"its calls hold {trace.rows} requests already")
     if latency_limit_s is None:
         return Applicability(True, "its calls hold one request each, and no latency limit is set")
-    return Applicability(True, f"one request a call, {latency_limit_s * 1000:.3g} ms to answer in")
+    return Applicability(True, f"one request a call, {latency_limit_s * 1000:g} ms to answer in")
 
 
 def _batches(latency_limit_s: float | None) -> list[Practice]:
@@ -180,11 +185,11 @@ def _batches(latency_limit_s: float | None) -> list[Practice]:
     wait_s = _WAIT_SHARE * latency_limit_s
     return [
         Practice(
-            f"batched within {latency_limit_s * 1000:.3g} ms",
+            f"batched within {latency_limit_s * 1000:g} ms",
             batch=BATCH,
             wait_s=wait_s,
             code=_BATCHED.format(batch=BATCH, wait_s=wait_s, wait_ms=wait_s * 1000),
-            risk=f"a request waits up to {wait_s * 1000:.3g} ms for others",
+            risk=f"a request waits up to {wait_s * 1000:g} ms for others",
         )
     ]
 
@@ -229,3 +234,32 @@ def stacked(chosen: Sequence[Practice]) -> Practice | None:
         code=f"{cache.code}\n{batch.code}",
         risk=f"{batch.risk}; {cache.risk}",
     )
+
+
+def with_inner(practice: Practice, variant: Variant) -> Practice | None:
+    """A practice with what a change puts in the module's place; None if it puts nothing there."""
+    switch = variant.change.switches.get("replace")
+    if not isinstance(switch, Mapping):
+        return None
+    inner = switch
+    if switch.get("outer"):  # un-padding: batches are arranged by the practice here
+        options = switch.get("options")
+        found = options.get("inner") if isinstance(options, Mapping) else None
+        if not isinstance(found, Mapping):
+            return None
+        inner = found
+    name = " + ".join(part for part in variant.name.split(" + ") if not _arranges(part))
+    code = "\n".join(each for each in (variant.code, practice.code) if each)
+    return replace(
+        practice,
+        name=f"{practice.name}, {name}",
+        inner={key: inner[key] for key in ("factory", "options") if key in inner},
+        lossy=variant.lossy,
+        calibrated=frozenset(variant.calibrated),
+        code=code,
+        risk="; ".join(each for each in (practice.risk, variant.risk) if each),
+    )
+
+
+def _arranges(part: str) -> bool:
+    return part in ("un-padding", "one thread", "inference mode")

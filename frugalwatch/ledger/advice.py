@@ -56,6 +56,11 @@ def find_advice(conn: sqlite3.Connection, name: str) -> tuple[StoredAdvice, int 
     NotFoundError, or UsageError if several keys begin so.
     """
     advice, _, part = name.partition(".")
+    if part[:1] in ("T", "t") and _is_number(part[1:]):
+        raise UsageError(
+            f"{name} was replayed on a trace of requests: it needs code, which the advice shows",
+            hint=f"frugalwatch advice {advice}",
+        )
     if part and not _is_number(part):
         raise UsageError(f"{name!r} names no advice", hint="A1 or A1.2; see: frugalwatch advice")
     number = advice[1:] if advice[:1] in ("A", "a") else advice
