@@ -157,15 +157,14 @@ class Replayer:
 
         With `watch` the peak of threads and the libraries of its processes are looked up meanwhile,
         and how it uses torch; with `look` what its modules compute is kept. Both cost it something.
-        `ask` is asked of the hook beside all that. Raises CannotIsolateError, and KeyboardInterrupt after the replay was ended.
+        `ask` is asked of the hook beside all that. Raises CannotIsolateError, and KeyboardInterrupt
+        after the replay was ended.
         """
         self._count += 1
         base = os.path.join(self._folder, f"trial-{self._count}")
         seen = os.path.join(self._open_folder, f"seen-{self._count}")
         os.makedirs(seen, exist_ok=True)
         hook = self._asked_of_hook(change, seen if watch or look else None)
-        if self._hook:
-            hook.update(ask)
         if self._hook:
             hook.update(ask)
         started_utc_ns = time.time_ns()
@@ -179,12 +178,6 @@ class Replayer:
     def new_folder(self, name: str) -> str:
         """An empty folder in which what the program's hook writes outlives the replay."""
         return tempfile.mkdtemp(prefix=f"{name}-", dir=self._open_folder)
-
-    def new_folder(self, name: str) -> str:
-        """An empty folder in which what the program's hook writes outlives the replay."""
-        path = os.path.join(self._open_folder, f"{name}-{self._count + 1}")
-        os.makedirs(path, mode=0o700)
-        return path
 
     def _asked_of_hook(self, change: Change, look_folder: str | None) -> dict[str, object]:
         """What the hook is to do in this replay; nothing at all in a program without torch."""

@@ -170,6 +170,7 @@ class Workshop:
                     stderr=output,
                     timeout=_BUILD_LIMIT_S,
                     check=False,
+                    cwd=os.path.dirname(base),  # quantizers leave files where they are
                     env={**os.environ, "OMP_NUM_THREADS": "1", "FRUGALWATCH_LIVE_GRID": "off"},
                 )
             except subprocess.TimeoutExpired as error:

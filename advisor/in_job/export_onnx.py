@@ -202,11 +202,13 @@ def _ways(swap: Any, wrapped: _Flat, calls: list[Any]) -> Any:
     ]
     batches = {shape[0] for shape in first if shape}
     batch = [{0} if len(batches) == 1 and shape else set() for shape in first]
-    # Whole numbers in rows are tokens, whose number differs sooner or later.
-    tokens = [
-        {1} if len(shape) == 2 and not tensor.is_floating_point() else set()
+    # Whole numbers in rows are tokens, whose number differs sooner or later; so do their masks.
+    lengths = {
+        shape[1]
         for shape, tensor in zip(first, wrapped.tensors())
-    ]
+        if len(shape) == 2 and not tensor.is_floating_point()
+    }
+    tokens = [{d for d, size in enumerate(shape) if d and size in lengths} for shape in first]
     options = [
         ("open batch and length", [a | b | c for a, b, c in zip(differed, batch, tokens)]),
         ("open batch", [a | b for a, b in zip(differed, batch)]),

@@ -105,7 +105,7 @@ def _runner(session: Any) -> Callable[[list[Any]], list[Any]]:
 
 
 class Swapped:
-    """Called like the module. `refused` says why calls went to the module; empty if none did."""
+    """Called like the module. `refused` says why the last call went to the module, if it did."""
 
     def __init__(
         self, signature: Mapping[str, Any], run: Callable[[Any], Any], own: Any = None
@@ -134,6 +134,7 @@ class Swapped:
                 raise
             self.refused = str(why) if isinstance(why, RefusedError) else _short(why)
             return self._own(*args, **kwargs)
+        self.refused = ""
         return output
 
     def _feed(self, leaves: dict[Path, Any]) -> dict[str, Any]:
@@ -272,7 +273,7 @@ def _bytes_of(value: Any) -> Any:
 
 def _versions(module: Any) -> Any:
     """A number that grows when weights are changed in place, as loading others does."""
-    if module is None:
+    if not hasattr(module, "parameters"):
         return None
     try:
         return sum([each._version for each in module.parameters()])

@@ -128,7 +128,7 @@ class StaticInt8(_Int8):
     def _build(
         self, facts: Facts, variant: Variant, workshop: Workshop, source: Artefact
     ) -> Variant:
-        chosen = _calibration(target(facts))
+        chosen = calibration_calls(target(facts))
         digests = [call.inputs_digest for call in chosen]
         asked = {
             **order(facts, source),
@@ -140,7 +140,7 @@ class StaticInt8(_Int8):
         return built(facts, variant, artefact)
 
 
-def _calibration(module: SampledModule) -> list[SampledCall]:
+def calibration_calls(module: SampledModule) -> list[SampledCall]:
     """Calls that calibrate, and so take no part in screening or judging."""
     found: dict[str, SampledCall] = {}
     for call in module.kept:

@@ -1,0 +1,219 @@
+"""Torch modules exported and run by ONNX Runtime in their place: form, shapes, and when not."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from advisor.in_job import export_onnx
+from advisor.replacements import onnx_swap
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnxruntime")
+pytestmark = [
+    pytest.mark.timeout(300),
+    pytest.mark.filterwarnings("ignore"),  # the exporter's own
+]
+
+
+class Pair(NamedTuple):
+    scores: Any
+    state: Any
+
+
+@dataclasses.dataclass
+class Answer:
+    scores: Any
+    label: str
+
+
+class Encoder(torch.nn.Module):  # type: ignore[misc, name-defined]
+    """Tokens in, an answer of one of four forms out."""
+
+    def __init__(self, form: str = "dict") -> None:
+        super().__init__()
+        self.form = form
+        self.table, self.linear = torch.nn.Embedding(50, 8), torch.nn.Linear(8, 3)
+
+    def forward(self, ids: Any, mask: Any = None, scale: float = 1.0) -> Any:
+        hidden = self.table(ids) * scale
+        if mask is not None:
+            hidden = hidden * mask.unsqueeze(-1)
+        scores = self.linear(hidden.mean(1))
+        if self.form == "dict":
+            return {"scores": scores, "hidden": hidden, "ids": ids, "name": "x"}
+        if self.form == "pair":
+            return Pair(scores, (hidden, None))
+        return Answer(scores, "x") if self.form == "dataclass" else scores
+
+
+def ids(rows: int, length: int) -> Any:
+    return torch.randint(0, 50, (rows, length))
+
+
+def export(module: Any, folder: Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    folder.mkdir()
+    options = {"folder": str(folder), "swap": onnx_swap.__file__}
+    threads = torch.get_num_threads()
+    try:
+        return export_onnx._exported(module.eval(), args, kwargs, options)
+    finally:
+        torch.set_num_threads(threads)
+        torch.backends.mha.set_fastpath_enabled(True)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, str]:
+    torch.manual_seed(0)
+    module = Encoder()
+    folder = tmp_path_factory.mktemp("export") / "model"
+    found = export(module, folder, ids(2, 5), mask=torch.ones(2, 5))
+    assert found["distance"] < 1e-5
+    return module, str(folder)
+
+
+def swapped(module: Any, folder: str) -> Any:
+    return onnx_swap.make(module, (), {}, {"folder": folder})
+
+
+def same(own: Any, other: Any) -> bool:
+    return onnx_swap.relative_distance(own, other) < 1e-5
+
+
+def test_other_batches_and_lengths_are_answered_in_the_modules_form(
+    exported: tuple[Any, str],
+) -> None:
+    module, folder = exported
+    model = swapped(module, folder)
+    for rows, length in ((1, 5), (3, 9), (7, 2)):
+        given, mask = ids(rows, length), torch.rand(rows, length)
+        found = model(given, mask=mask)
+        assert list(found) == ["scores", "hidden", "ids", "name"]
+        assert found["ids"] is given
+        assert same(module(given, mask), found)
+    assert model.refused == ""
+
+
+def test_by_place_and_by_name_is_the_same_call(exported: tuple[Any, str]) -> None:
+    module, folder = exported
+    model = swapped(module, folder)
+    given, mask = ids(2, 4), torch.rand(2, 4)
+    for found in (model(given, mask), model(mask=mask, ids=given), model(given, mask, scale=1.0)):
+        assert same(module(given, mask), found)
+    assert model.refused == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"mask": None}, "mask was there when it was exported"),
+        ({"scale": 2.0}, "scale is another than when it was exported"),
+        ({"ids": torch.zeros(2, 4, dtype=torch.int32)}, "ids is torch.int32"),
+        ({"mask": torch.rand(2, 4, 1)}, "mask has the shape (2, 4, 1)"),
+    ],
+)
+def test_a_call_of_another_form_goes_to_the_module_and_says_why(
+    exported: tuple[Any, str], change: dict[str, Any], reason: str
+) -> None:
+    _, folder = exported
+    # The module itself cannot take all of them.
+    model = onnx_swap.load(folder, own=lambda **given: list(given))
+    call = {"ids": ids(2, 4), "mask": torch.rand(2, 4), **change}
+    assert model(**call) == list(call)
+    assert reason in model.refused
+
+
+def test_new_weights_are_never_answered_by_the_old_model(exported: tuple[Any, str]) -> None:
+    _, folder = exported
+    other = Encoder().eval()
+    with pytest.raises(onnx_swap.RefusedError, match="not those that were exported"):
+        swapped(other, folder)
+
+
+def test_weights_that_change_later_send_calls_to_the_module(tmp_path: Path) -> None:
+    module = Encoder("plain")
+    export(module, tmp_path / "m", ids(2, 5))
+    model = swapped(module, str(tmp_path / "m"))
+    given = ids(2, 5)
+    assert same(module(given), model(given))
+    with torch.no_grad():
+        module.linear.bias += 1
+    assert torch.equal(module(given), model(given))
+    assert "weights have changed" in model.refused
+
+
+def test_hooks_of_the_program_inside_the_module_are_not_lost(exported: tuple[Any, str]) -> None:
+    module, folder = exported
+    handle = module.linear.register_forward_hook(lambda *_: None)
+    try:
+        with pytest.raises(onnx_swap.RefusedError, match="hooks on linear"):
+            swapped(module, folder)
+    finally:
+        handle.remove()
+
+
+@pytest.mark.parametrize(("form", "kind"), [("pair", Pair), ("dataclass", Answer)])
+def test_named_tuples_and_dataclasses_come_back_as_such(
+    tmp_path: Path, form: str, kind: type
+) -> None:
+    module = Encoder(form)
+    export(module, tmp_path / "m", ids(2, 5))
+    found = swapped(module, str(tmp_path / "m"))(ids(3, 6))
+    assert type(found) is kind
+    assert found.scores.shape == (3, 3)
+
+
+class Random(torch.nn.Module):  # type: ignore[misc, name-defined]
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = torch.nn.Linear(4, 2)
+
+    def forward(self, x: Any) -> Any:
+        return self.linear(x + torch.randn_like(x))
+
+
+class Thing:
+    pass
+
+
+class Odd(Random):
+    def forward(self, x: Any) -> Any:
+        return {"scores": self.linear(x), "thing": Thing()}
+
+
+def test_what_cannot_be_exported_says_so_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(export_onnx.CannotExportError, match="answers differently each time"):
+        export(Random(), tmp_path / "a", torch.rand(2, 4))
+    with pytest.raises(export_onnx.CannotExportError, match="holds a Thing"):
+        export(Odd(), tmp_path / "b", torch.rand(2, 4))
+
+
+def test_the_folder_loads_without_frugalwatch(exported: tuple[Any, str], tmp_path: Path) -> None:
+    _, folder = exported
+    copy = tmp_path / "elsewhere"
+    shutil.copytree(folder, copy)
+    shutil.copyfile(onnx_swap.__file__, copy / "load.py")
+    code = """
+import sys; sys.path.insert(0, sys.argv[1])
+from load import load
+import torch
+model = load()
+print(sorted(model(torch.ones(4, 3, dtype=torch.int64), torch.ones(4, 3))))
+print([m for m in sys.modules if "frugalwatch" in m or m == "advisor"])
+"""
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", code, str(copy)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={k: v for k, v in os.environ.items() if not k.startswith("PYTHON")},
+        check=False,
+    )
+    assert done.stdout.splitlines() == ["['hidden', 'ids', 'name', 'scores']", "[]"], done.stderr
