@@ -96,7 +96,7 @@ def command(
         options = replace(
             replaying.options(metric, replaying.tolerance),
             limits=_limits(asked),
-            asked={**asked, **asked_of(replaying)},
+            asked={**asked, **asked_of(replaying), "metric": metric},
         )
         document = advise(conn, workload, options, progress, number)
     finally:
