@@ -7,11 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from advisor.agreement import Agreement
-from advisor.quality import Computed, Metric, Quality, judge
+from advisor.gates.gate import NumpyMissingError
+from advisor.gates.options import GateOptions
+from advisor.quality import Computed, Loss, Metric, Quality, judge
 from advisor.replay import Replay
 from advisor.techniques.base import AS_WRITTEN
 from advisor.trials import AGAIN, BASE, Trial, Trials
+from tests.advisor.gates.kit import calls
 from tests.advisor.kit import written
 
 
@@ -135,3 +140,69 @@ def test_how_data_is_loaded_is_judged_by_the_output_alone(tmp_path: Path) -> Non
     same = trials(tmp_path, base=("x",), again=("x",), new=("x",))
     found = judge(same, "new", metric=False, tolerance=None, switches=("loader",))
     assert found.finding == "identical"
+
+
+def _lossy(tmp_path: Path, inputs: int, flips: int, **more: Any) -> Quality:
+    """A change in precision by which so many inputs get another class; what it prints differs."""
+    np = pytest.importorskip("numpy")
+    scores = np.random.default_rng(0).normal(size=(inputs, 10)).astype(np.float32)
+    changed = scores + np.float32(1e-3)
+    changed[:flips] = -changed[:flips]
+    key = ("logits", "row")
+    pairs = tuple(calls({key: scores}, {key: changed}))
+    found = Agreement(inputs, 0, 0.01, 0.02, inputs, inputs - flips, pairs)
+    loss = more.pop("loss", Loss())
+    return judge(
+        trials(tmp_path, base=("loss = 1",), again=("loss = 1",), new=("loss = 1.005",)),
+        "new",
+        metric=more.pop("metric", False),
+        tolerance=None,
+        switches=("replace",),
+        computed=Computed(Agreement(10, 10), {"new": found}, **more),
+        loss=loss,
+    )
+
+
+def test_a_lossy_change_is_judged_by_its_limit_whatever_it_prints(tmp_path: Path) -> None:
+    kept = _lossy(tmp_path, 1000, 0)
+    assert (kept.finding, kept.lossless, kept.settled) == ("within limit", False, True)
+    assert kept.gate is not None
+    assert kept.gate.judged > 600
+    lost = _lossy(tmp_path, 1000, 400)
+    assert (lost.finding, lost.acceptable) == ("beyond limit", False)
+    assert "limit 99 %" in lost.reason
+
+
+def test_a_lossy_change_that_cannot_be_judged_is_no_recommendation(tmp_path: Path) -> None:
+    few = _lossy(tmp_path, 200, 0)
+    assert (few.finding, few.acceptable, few.settled) == ("cannot tell", True, False)
+    assert "more different inputs" in few.reason
+    assert _lossy(tmp_path, 1000, 0, learns=True).finding == "cannot tell"
+    assert not _lossy(tmp_path, 1000, 0, learns=True).settled
+
+
+def test_a_lossy_change_that_is_hopeless_is_out_on_screening_inputs(tmp_path: Path) -> None:
+    screening = Loss(part="screening")
+    assert _lossy(tmp_path, 200, 200, loss=screening).finding == "beyond limit"
+    assert _lossy(tmp_path, 200, 0, loss=screening).settled
+
+
+def test_with_a_metric_a_lossy_change_may_cost_its_points_of_it(tmp_path: Path) -> None:
+    one = _lossy(tmp_path, 1000, 400, metric=True)
+    assert (one.finding, one.drift) == ("within limit", pytest.approx(0.005))
+    assert one.gate is not None  # it is shown, and does not decide
+    assert not one.gate.acceptable
+    half = Loss(GateOptions(max_drop_points=0.4))
+    assert _lossy(tmp_path, 1000, 0, metric=True, loss=half).finding == "beyond limit"
+
+
+def test_without_numpy_a_lossy_change_cannot_be_told_and_the_remedy_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing() -> None:
+        raise NumpyMissingError
+
+    monkeypatch.setattr("advisor.gates.gate.need_numpy", missing)
+    found = _lossy(tmp_path, 1000, 0)
+    assert found.finding == "cannot tell"
+    assert "pip install 'frugalwatch[advisor]'" in found.reason
