@@ -51,6 +51,7 @@ def command(  # noqa: PLR0917 - click gives each option a name
     frugalwatch advice A1 --html a1.html --requests-per-day 10000
     """
     from frugalwatch.ledger.advice import find_advice, list_advice
+    from frugalwatch.ledger.advice_history import verifications
     from frugalwatch.ledger.paths import ledger_path, locate
     from frugalwatch.ledger.reading import open_reader
 
@@ -63,6 +64,7 @@ def command(  # noqa: PLR0917 - click gives each option a name
             _list(list_advice(conn), as_json=as_json)
             return
         stored, _ = find_advice(conn, advice)
+        verified = [v._asdict() for v in verifications(conn) if v.advice == stored.id]
     finally:
         conn.close()
     if as_json and not stored.result:
@@ -70,6 +72,7 @@ def command(  # noqa: PLR0917 - click gives each option a name
     elif not stored.result:
         click.echo(_unfinished(stored))
     else:
+        stored = stored._replace(result={**stored.result, "verifications": verified})
         _show(stored, _scale(requests_per_day, settings), html, markdown, as_json=as_json)
 
 

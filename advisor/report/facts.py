@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from frugalwatch.report import format as show
 from frugalwatch.report.needs_text import latency_in_words, memory_in_words, size_in_words
 from frugalwatch.report.ratio import change_with_bounds
 
+_VERDICTS = {"held": "held", "not_held": "did NOT hold", "cannot_tell": "cannot be told"}
 # What each axis of a verdict is called.
 _DECIDED = {
     "whole": "whole runs",
@@ -58,6 +60,7 @@ def facts(
         *_needs(row, document),
         *_quality(row),
         *_adopting(row, document, saved),
+        *verified(row, document),
         *([Fact("Risk", row["risk"])] if row.get("risk") else []),
     ]
 
@@ -203,6 +206,19 @@ def _adopting(row: Document, document: Document, saved: Saving | None) -> Iterat
         if saved.pay_back_days is not None:
             text += f", which is {_days(saved.pay_back_days)}"
         yield Fact("Finding it pays back", f"{text} (all replays of this advice)", "derived")
+
+
+def verified(row: Document, document: Document) -> Iterator[Fact]:
+    """What `verify` found of one recommendation, each time; the oldest first."""
+    for found in document.get("verifications") or ():
+        if found["recommendation"] != row["number"] or not found["verdict"]:
+            continue
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(found["started_utc_s"]))
+        text = f"{_VERDICTS.get(found['verdict'], found['verdict'])}, {when}, {found['host']}"
+        if None not in (found["ratio"], found["low"], found["high"]):
+            measured = {"value": found["ratio"], "low": found["low"], "high": found["high"]}
+            text += f": {change_with_bounds(measured)}"
+        yield Fact("Verified", f"{text}. {found['reason']}".rstrip(), "measured")
 
 
 def _days(days: float) -> str:

@@ -133,7 +133,10 @@ def _lead(document: Document) -> list[str]:
             f"Resolution {resolution(document['resolution'])}: the program against itself."
         )
     if document.get("state") == "interrupted":
-        found.append("It was interrupted: only the trials until then count.")
+        found.append(
+            "It was interrupted: only the trials until then count. To go on:"
+            f" frugalwatch advise --resume {document['advice']}"
+        )
     return found
 
 

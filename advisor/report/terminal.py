@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from advisor.hot_spots import in_words
-from advisor.report.facts import year
+from advisor.report.facts import verified, year
 from advisor.report.scale import Scale, saving
 from advisor.report.words import WIDTH as _WIDTH
 from advisor.report.words import Document, cut, plural, resolution, seconds, work_of, wrapped
@@ -27,7 +27,20 @@ def report(document: Document, style: Style, scale: Scale | None = None) -> str:
     blocks += [_tried(document, style), _rejected(document, style)]
     blocks += [_serving(document, style), _outside_model(document, style)]
     blocks += [_apply(document, style), _caveats(document)]
+    blocks.append(_since(document))
     return "\n\n".join(block for block in blocks if block)
+
+
+def _since(document: Document) -> str:
+    """What became of it: verifications, and how to go on where it was cut short."""
+    lines: list[str] = []
+    for row in document["recommendations"]:
+        for fact in verified(row, document):
+            text = f"{document['advice']}.{row['number']} {fact.text}"
+            lines += textwrap.wrap(text, _WIDTH, initial_indent=" ", subsequent_indent="   ")
+    if document.get("state") == "interrupted":
+        lines.append(f" Go on   frugalwatch advise --resume {document['advice']}")
+    return "\n".join(lines)
 
 
 def _serving(document: Document, style: Style) -> str:

@@ -29,6 +29,7 @@ def recommendation(**changes: Any) -> dict[str, Any]:
         "number": 1,
         "name": "int8 <fast> & small",
         "technique": "int8",
+        "change": {"set": {}, "unset": [], "switches": {"replace": {}}},
         "verdict": "recommended",
         "reason": "",
         "decided_by": "whole",
