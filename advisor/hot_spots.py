@@ -29,6 +29,7 @@ HZ = 200.0
 # Packages that compute models: what is inside of them is the model, as torch's calls are.
 _MODELS = frozenset({"onnxruntime", "openvino", "tensorflow", "jax", "xgboost", "lightgbm"})
 _MODEL = "model"
+_NATIVE = "native threads"  # of OpenMP and such, which work for the model in nearly all programs
 # What is done once, and what measuring itself takes: no part of the work.
 _NO_WORK = (IMPORTS, "start of Python", "FrugalWatch")
 _WORTH_NAMING = 0.02
@@ -199,7 +200,7 @@ def _spot_of(name: str, amount: Amount, sure: Certainty, functions: Mapping[str,
 def _spot(frames: Sequence[Frame], packages: Packages) -> str:
     """The package that a stack belongs to; modules of the standard library by their own names."""
     part = packages.part(frames)
-    if part in MODEL_PARTS or part in _MODELS:
+    if part in MODEL_PARTS or part in _MODELS or part == _NATIVE:
         return _MODEL
     if part != STDLIB:
         return part

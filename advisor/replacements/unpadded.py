@@ -95,7 +95,7 @@ def _is_checked(found: Unpadded, args: tuple[Any, ...], kwargs: dict[str, Any]) 
 
 
 class Unpadded:
-    """Runs batches in parts. `refused` says why none was so far; it is empty once one was.
+    """Runs batches in parts.
 
     `own` computes a whole batch as the program wrote it, and is what the check is made by; `inner`
     runs the parts, which may be another implementation. `cost_tokens` is that of one more call.
@@ -115,7 +115,12 @@ class Unpadded:
         self._cost = call_cost_tokens(module) if cost_tokens is None else cost_tokens
         self._sequences: frozenset[str] = frozenset()  # inputs that hold one value a position
         self._kinds: list[str] = []  # of each tensor that comes out: "row" or "position"
-        self.refused = "no batch was padded enough to be worth a second call"
+        self._not_yet = "no batch was padded enough to be worth a second call"
+
+    @property
+    def refused(self) -> str:
+        """Why no batch was run in parts so far, or why `inner` could not do its work; or empty."""
+        return self._not_yet or str(getattr(self._inner, "refused", ""))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -125,9 +130,9 @@ class Unpadded:
                 return self._inner(*args, **kwargs)
             found = self._in_parts(self._inner, batch, parts)
         except RefusedError as why:
-            self.refused = self.refused and str(why)
+            self._not_yet = self._not_yet and str(why)
             return self._inner(*args, **kwargs)
-        self.refused = ""
+        self._not_yet = ""
         return found
 
     def _in_parts(

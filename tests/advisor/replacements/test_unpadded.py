@@ -205,6 +205,7 @@ def test_parts_can_be_run_by_another_replacement(model: Encoder, tmp_path: Path)
         "    def run(*a, **k):\n"
         "        found = module(*a, **k)\n"
         "        return {key: value * options['times'] for key, value in found.items()}\n"
+        "    run.refused = ''\n"
         "    return run\n"
     )
     inner = {"factory": f"{other}:make", "options": {"times": 2.0}}
@@ -215,6 +216,9 @@ def test_parts_can_be_run_by_another_replacement(model: Encoder, tmp_path: Path)
         parts = run(**inputs)
         assert len(model.calls) == 3
         torch.testing.assert_close(parts["pooled"], 2 * model(**inputs)["pooled"])
+    assert run.refused == ""
+    run._inner.refused = "it has no weights"
+    assert run.refused == "it has no weights"
 
 
 def test_a_model_of_ones_own_is_changed_by_one_line(model: Encoder) -> None:
