@@ -94,7 +94,7 @@ class DaemonCollector:
         self._connect = connect or _connect
         self._connection: socket.socket | None = None
         self._buffer = bytearray()
-        self._path = ""
+        self.path = ""
         self._devices: dict[str, Device] = {}
         self._series: dict[str, _Series] = {}
         self._lost: tuple[GapCause, str] = ("timeout", "the daemon says nothing")
@@ -161,12 +161,16 @@ class DaemonCollector:
                 *shown, series.shift_uj = known
                 series.shown = _Told(*shown)
 
+    def energy_j(self) -> dict[str, int]:
+        """Joules by device since the daemon began to count, as told last."""
+        return {key: series.told.energy_uj // 1_000_000 for key, series in self._series.items()}
+
     # -- the connection ----------------------------------------------------------------------------
 
     def _open(self, path: str) -> None:
         self.close()
         self._connection = self._connect(path)
-        self._path = path
+        self.path = path
         self._connection.setblocking(False)
         self._connection.send(encode({"want": "watch"}))
 
@@ -178,7 +182,7 @@ class DaemonCollector:
                     return
                 self._again_ns = now_ns + self._pause_ns
                 self._pause_ns = min(_LONGEST_PAUSE_NS, 2 * self._pause_ns)
-                self._open(self._path)
+                self._open(self.path)
             self._receive()
             while (body := take_frame(self._buffer, LONGEST_ANSWER)) is not None:
                 self._take(decode(body))

@@ -8,6 +8,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
+from collectors.daemon import DaemonCollector
+from collectors.host import Host
 from frugalwatch.config.settings import Settings
 from frugalwatch.daemon.lock import lock_holder
 from frugalwatch.daemon.places import SYSTEM_LEDGER, Places, daemon_places
@@ -15,6 +17,7 @@ from frugalwatch.daemon.session import RUN_PREFIX
 from frugalwatch.errors import FrugalWatchError
 from frugalwatch.ledger.reading import open_reader
 from frugalwatch.machine import boot_key
+from frugalwatch.sampler.sources import daemon_sockets
 
 _RECENT_NS = 30_000_000_000
 _EVENTS = 5
@@ -69,10 +72,34 @@ def find_status(settings: Settings, environ: Mapping[str, str], uid: int) -> Sta
     """The daemon that these settings name; where none is set, one's own and then the system's."""
     places = daemon_places(settings, environ, uid)
     found = _status_of(places)
-    if found.running or settings.daemon_ledger or places.ledger == SYSTEM_LEDGER:
+    if found.running:
         return found
-    system = _status_of(daemon_places(Settings(), {}, 0))
-    return system if system.running else found
+    if not settings.daemon_ledger and places.ledger != SYSTEM_LEDGER:
+        system = _status_of(daemon_places(Settings(), {}, 0))
+        if system.running:
+            return system
+    return _asked(settings, environ) or found
+
+
+def _asked(settings: Settings, environ: Mapping[str, str]) -> Status | None:
+    """What a daemon whose ledger is closed to us says on its socket; None if none answers."""
+    sockets = [path for path in daemon_sockets(settings, environ) if os.path.exists(path)]
+    collector = DaemonCollector(Host.from_environment(), sockets)
+    try:
+        probe = collector.probe()
+        if not probe.ok:
+            return None
+        told = collector.energy_j()
+        return Status(
+            running=True,
+            socket=collector.path,
+            devices=tuple(
+                DeviceSeen(device.key, device.domain, device.origin, float(told[device.key]), None)
+                for device in probe.devices
+            ),
+        )
+    finally:
+        collector.close()
 
 
 def _status_of(places: Places) -> Status:
@@ -115,7 +142,7 @@ def _with_ledger(status: Status, places: Places, connection: sqlite3.Connection)
         pid=status.pid,
         ledger=places.ledger,
         ledger_bytes=os.stat(places.ledger).st_size,
-        socket=status.socket,
+        socket=places.socket if os.path.exists(places.socket) else None,
         interval_s=interval_ns / 1e9,
         recorded_s=(heartbeat_ns - started_ns) / 1e9,
         heartbeat_age_s=(now - heartbeat_ns) / 1e9,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,3 +121,22 @@ def test_a_ledger_that_is_taken_away_is_begun_again(daemon: DaemonKit, tree: Pow
     tree.set_j("package-0", 1003.0)
     daemon.end()
     assert daemon.rows(_ENERGY) == [(3_000_000,)]
+
+
+def test_who_may_not_read_the_ledger_is_told_by_the_socket(
+    daemon: DaemonKit, tree: PowercapTree, tmp_path: Path
+) -> None:
+    daemon.start()
+    tree.set_j("package-0", 1007.0)
+    with until(30, "a published figure") as again:
+        while again():
+            other = daemon.program(
+                *("daemon", "status", "--json", "--ledger", str(tmp_path / "closed" / "l.db"))
+            )
+            if other.returncode == 0:
+                break
+    document = json.loads(other.stdout)
+    assert (document["running"], document["pid"]) == (True, None)
+    assert document["socket"] == str(daemon.socket)
+    assert [d["device"] for d in document["devices"]] == ["rapl:package-0"]
+    assert "the daemon runs" in daemon.program("daemon", "status").stdout.decode()
