@@ -125,7 +125,9 @@ def find_hot_spots(replayer: Replayer, limit_s: float | None = None) -> HotSpots
     """
     folder = replayer.new_folder("profile")
     os.chmod(folder, 0o700)
-    replayer.replay(ask={"profile": {"hz": HZ, "folder": folder}}, limit_s=limit_s)
+    # Without layers: to time those of a small model would make it look larger than it is.
+    asked = {"profile": {"hz": HZ, "folder": folder, "layers": False}}
+    replayer.replay(ask=asked, limit_s=limit_s)
     files = sorted(glob.glob(os.path.join(folder, "**", "*.jsonl"), recursive=True))
     processes = [p for p in map(read_process, files) if p is not None and p.slices]
     found = hot_spots(processes)

@@ -361,8 +361,12 @@ def _event_maker(torch: Any, module: Any) -> Any:
 
 
 def start(options: dict[str, object], line: Line) -> None:
-    """Watch the layers of models beside the stacks. `options` are those of `stacks`."""
-    del options
+    """Watch the layers of models beside the stacks, unless `options` say `"layers": false`.
+
+    A small model takes noticeably longer while its layers are watched.
+    """
+    if options.get("layers") is False:
+        return
     sampler = process_sampler()
     if sampler is None:
         return
