@@ -12,7 +12,7 @@ from advisor.document import Answer, Setting, Work, advice_document
 from advisor.gates.options import GateOptions
 from advisor.inside import Inside
 from advisor.limits import Limits
-from advisor.preparing import prepared, with_sample, workshop
+from advisor.preparing import prepared, tidy, with_sample, workshop
 from advisor.quality import Computed, Loss, Metric, judge
 from advisor.ranking import (
     FIGURES,
@@ -124,6 +124,7 @@ def advise(
                 joules=counted_or_modelled(power.idle_w, power.active_w) if power else energy_j,
             )
             document = _search(conn, number, workload, options, search, replayer)
+            tidy(conn, number, document)
         return document
     finally:
         state = "failed" if document is None else str(document["state"])

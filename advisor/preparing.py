@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any  # what the document holds
 
 from advisor.document import Answer
 from advisor.replay import Replayer
 from advisor.sampling import take_sample
 from advisor.techniques.base import Applicability, Builds, Facts, Technique, Variant
-from advisor.workshop import Workshop, advice_folder, remove_if_empty
+from advisor.workshop import Workshop, advice_folder, keep_only, remove_if_empty
 
 
 def with_sample(facts: Facts, replayer: Replayer, tell: Callable[[str], None]) -> Facts:
@@ -40,6 +41,13 @@ def workshop(
         yield Workshop(folder, facts.sample, replayer, tell)
     finally:
         remove_if_empty(folder)
+
+
+def tidy(conn: sqlite3.Connection, advice: int, document: Mapping[str, Any]) -> None:
+    """Keep the artefacts that a finished advice recommends, and no others."""
+    if document["state"] == "done":
+        kept = {str(row.get("artefact")) for row in document["recommendations"]}
+        keep_only(advice_folder(conn, advice), kept)
 
 
 def prepared(

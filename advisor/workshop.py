@@ -13,7 +13,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any  # what JSON gives back
 
@@ -238,6 +238,18 @@ def advice_folder(conn: sqlite3.Connection, advice: int) -> str:
         with open(os.path.join(path, "advice.json"), "w", encoding="utf-8") as file:
             json.dump({"schema": "frugalwatch.advice-folder/1", "key": key}, file)
         return path
+
+
+def keep_only(folder: str, kept: Collection[str]) -> None:
+    """Delete the artefacts in an advice's folder that are not among `kept`; the folder if none is.
+
+    `kept` are folders in it.
+    """
+    for name in os.listdir(folder):
+        path = os.path.join(folder, name)
+        if path not in kept and os.path.isdir(path):
+            shutil.rmtree(path, ignore_errors=True)
+    remove_if_empty(folder)
 
 
 def remove_if_empty(folder: str) -> None:

@@ -15,7 +15,7 @@ from advisor.artefacts.dynamic_int8 import refuse_if_slow
 from advisor.artefacts.timing import compared
 from advisor.workshop import CannotBuildError
 
-_BLOCK = 32
+_BLOCK = 128  # 32 loses less, and saves half as much
 _IN_8_BITS = 4  # what the products themselves compute in
 
 

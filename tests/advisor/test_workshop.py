@@ -21,7 +21,7 @@ from advisor.techniques.base import Facts, Technique
 from advisor.techniques.onnx_int8 import StaticInt8
 from advisor.techniques.onnx_runtime import OnnxRuntime
 from advisor.workload import Workload
-from advisor.workshop import advice_folder, remove_if_empty
+from advisor.workshop import advice_folder, keep_only, remove_if_empty
 from frugalwatch.ledger.connection import open_ledger
 from tests.advisor.test_inside_program import workload
 from tests.advisor.test_sandbox import needs_namespaces
@@ -135,6 +135,17 @@ def test_each_ledger_has_folders_of_its_own(tmp_path: Path) -> None:
     assert os.stat(folders[0]).st_mode & 0o777 == 0o700
     remove_if_empty(folders[0])
     assert not os.path.exists(folders[0])
+
+
+def test_what_is_not_recommended_is_deleted(tmp_path: Path) -> None:
+    for name in ("onnx-0", "static-int8"):
+        (tmp_path / "A1" / name).mkdir(parents=True)
+        folder = str(tmp_path / "A1" / name)
+        write_manifest(folder, how="by hand", cost={}, about={}, versions={})
+    keep_only(str(tmp_path / "A1"), {str(tmp_path / "A1" / "onnx-0")})
+    assert os.listdir(tmp_path / "A1") == ["onnx-0"]
+    keep_only(str(tmp_path / "A1"), ())
+    assert not (tmp_path / "A1").exists()
 
 
 def test_a_missing_package_of_ours_says_what_to_install(tmp_path: Path) -> None:
