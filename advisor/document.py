@@ -143,7 +143,7 @@ def advice_document(
         "tried": _reasons(a for a in answers if a.applicability.yes),
         "not_tried": _reasons(a for a in answers if not a.applicability.yes),
         "spent": spent,
-        "notes": list(notes),
+        "notes": [*notes, *_beyond(as_written, question)],
         "limits": question.limits.as_json(),
         "power_model": None
         if question.power is None
@@ -177,6 +177,15 @@ def decisive_ratio(row: Mapping[str, Any]) -> Mapping[str, float]:
 
 def _reasons(answers: Iterable[Answer]) -> list[dict[str, str]]:
     return [{"technique": a.technique, "reason": a.applicability.reason} for a in answers]
+
+
+def _beyond(as_written: Baseline | None, question: Question) -> list[str]:
+    """That the program itself keeps no limit, which then no change need be blamed for."""
+    if as_written is None:
+        return []
+    needs = as_written.needs
+    beyond = question.limits.exceeded_by(needs.latency, needs.peak_memory_bytes)
+    return [f"the program as written: {beyond}"] if beyond else []
 
 
 def _is_on(points: Sequence[Mapping[str, object]], judgement: Judgement) -> bool:

@@ -18,6 +18,7 @@ def markdown(document: Document, scale: Scale) -> str:
     lines = [f"# {found.title}", "", f"`{found.command}`", "", f"**{_plain(found.answer)}**", ""]
     lines += [*found.lead, ""]
     if found.baselines:
+        lines += ["Measured, the middle of all rounds that count:", ""]
         lines += _table(
             ["as it is", *found.baseline_heads], ([b.name, *b.cells] for b in found.baselines)
         )

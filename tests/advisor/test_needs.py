@@ -6,15 +6,21 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from advisor.document import advice_document
 from advisor.footprint import Latency, MemoryWatch, file_bytes, latency_in
 from advisor.limits import Limits
 from advisor.needs import front, needs_of
+from advisor.ranking import Question, judge_all
 from advisor.replay import Replay
-from advisor.techniques.base import AS_WRITTEN
+from advisor.techniques.base import AS_WRITTEN, Change
 from advisor.trials import Stage, Trial, Trials
+from advisor.workload import Workload
+from tests.advisor.kit import ScriptedReplays, search, variant
 
 
 def point(cost: float, latency: float | None, memory: float | None = None, loss: float | None = 0):
@@ -102,6 +108,61 @@ def test_needs_are_those_of_the_confirmation_and_no_single_round_decides() -> No
     assert found.latency.p50_s < 2
     assert (found.latency.durations, found.peak_memory_bytes) == (40, 100)
     assert needs_of(trials, ["y"]).latency is None
+
+
+class Needing(ScriptedReplays):
+    """One change is quick and large, the other is slow and small."""
+
+    def replay(self, change: Change = AS_WRITTEN, **words: Any) -> Replay:
+        found = super().replay(change, **words)
+        slow = 0.08 if "slow" in change.set else 0.02
+        memory = 900 if "large" in change.set else 300
+        return replace(
+            found, latency=Latency("call", 100, 0.01, slow), peak_memory_bytes=memory * 2**20
+        )
+
+
+@pytest.mark.parametrize(
+    ("limits", "allowed"),
+    [
+        (Limits(), ["slow", "large"]),
+        (Limits(latency_s=0.05), ["large"]),
+        (Limits(memory_bytes=500 * 2**20), ["slow"]),
+        (Limits(0.05, 500 * 2**20), []),
+        (Limits(latency_s=0.001), []),
+    ],
+)
+def test_what_is_beyond_a_limit_is_rejected_with_the_reason(
+    limits: Limits, allowed: list[str]
+) -> None:
+    hunt = search(Needing({"slow": 0.5, "large": 0.6}))
+    hunt.look()
+    variants = [variant("slow"), variant("large")]
+    hunt.confirm(variants)
+    question = Question("cpu_s", 1, limits=limits)
+    judged = judge_all(hunt.trials, variants, variants, question, None)
+    assert [j.variant.name for j in judged if j.verdict == "recommended"] == allowed
+    rejected = [j for j in judged if j.verdict != "recommended"]
+    assert all(j.verdict == "beyond a limit" and "your limit of" in j.reason for j in rejected)
+    document = advice_document(
+        number=1,
+        workload=Workload(("true",), "/", {}),
+        question=question,
+        trials=hunt.trials,
+        judgements=judged,
+        answers=[],
+        one_thread=None,
+        notes=[],
+        state="done",
+        isolation="",
+        metric_pattern=None,
+        wall_s=1.0,
+    )
+    said = "the program as written: 20 ms" in " ".join(document["notes"])  # type: ignore[call-overload]
+    assert said is (limits.latency_s == 0.001)
+    points = {p["name"]: p["on_front"] for p in document["pareto"]}  # type: ignore[attr-defined]
+    assert points == {"as written": True, "slow": True, "large": True}
+    assert len(document["timeline"]) == document["trials"]  # type: ignore[arg-type]
 
 
 def test_memory_of_a_process_and_its_child_is_added_up() -> None:
