@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import glob
 import os
 import shutil
 import sys
@@ -15,6 +17,7 @@ from advisor.replay import Isolation
 from advisor.standing import Standing
 
 _PIPE_EVERY_S = 30.0
+_FOLDERS, _LOCK = "frugalwatch-advise-", "lock"
 
 
 def usable_cpus() -> int:
@@ -62,12 +65,27 @@ def model_power() -> Power | None:
 
 @contextmanager
 def private_folder() -> Iterator[str]:
-    """A folder for what replays print, readable by this user only and removed at the end."""
-    folder = tempfile.mkdtemp(prefix="frugalwatch-advise-")
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    """A folder for what replays print, readable by this user only and removed at the end.
+
+    Folders of others that were killed are removed first: samples of a program's inputs lie there.
+    """
+    _remove_abandoned(tempfile.gettempdir())
+    folder = tempfile.mkdtemp(prefix=_FOLDERS)
+    with open(os.path.join(folder, _LOCK), "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # until this process ends, however it does
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_abandoned(parent: str) -> None:
+    """Remove our folders whose lock nobody holds; those without one may just be being made."""
+    for lock in glob.glob(os.path.join(glob.escape(parent), f"{_FOLDERS}*", _LOCK)):
+        with suppress(OSError), open(lock, "rb+") as file:
+            if os.fstat(file.fileno()).st_uid == os.geteuid():
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(os.path.dirname(lock), ignore_errors=True)
 
 
 def isolation_in_words(isolation: Isolation) -> str:

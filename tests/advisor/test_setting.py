@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from advisor.setting import Progress, busiest_programs, noisy_neighbours
+from advisor.setting import Progress, busiest_programs, noisy_neighbours, private_folder
 from advisor.standing import Standing, confirmation_trials, screening_trials
 
 STANDING = Standing(17, 60, 185.0, 62.0, 41.2, None, "confirming round 3, one thread")
@@ -35,6 +39,35 @@ def test_a_noisy_host_is_said_even_where_nobody_is_seen(monkeypatch: pytest.Monk
     monkeypatch.setattr("os.getloadavg", lambda: (0.1, 0.1, 0.1))
     assert noisy_neighbours() == ""
     assert "no busy program can be seen" in noisy_neighbours(sure=True)
+
+
+def test_folders_of_a_killed_advise_are_removed_and_those_in_use_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = (
+        "from advisor.setting import private_folder\n"
+        "with private_folder() as folder:\n"
+        "    print(folder, flush=True)\n"
+        "    input()"
+    )
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    words = [sys.executable, "-c", code]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    killed, used = (subprocess.Popen(words, env=environment, **pipes) for _ in range(2))
+    try:
+        left, in_use = (p.stdout.readline().strip() for p in (killed, used))
+        killed.kill()
+        killed.communicate()
+        assert Path(left).is_dir()
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        with private_folder() as mine:
+            assert not Path(left).exists()
+            assert Path(in_use).is_dir()
+            assert Path(mine).stat().st_mode & 0o777 == 0o700
+        assert not Path(mine).exists()
+    finally:
+        used.communicate("\n")
+    assert not Path(in_use).exists()
 
 
 def test_progress_says_trial_time_and_what_was_spent() -> None:
