@@ -13,8 +13,6 @@ from typing import Any  # what JSON gives back
 
 from advice_workloads import Kind, Target, Workload
 
-ON_TRACE = "replayed on trace"
-
 
 @dataclass(frozen=True, slots=True)
 class Gain:
@@ -101,7 +99,7 @@ def gain(ratio: Mapping[str, float] | None) -> Gain | None:
 
 def per_request(entry: Mapping[str, Any]) -> Gain | None:
     """Of one more request where that is known, else of a whole run."""
-    return gain(entry["per_unit"]["ratio"]) or gain(entry.get("ratio"))
+    return gain((entry.get("per_unit") or {}).get("ratio")) or gain(entry.get("ratio"))
 
 
 def against_one_thread(entry: Mapping[str, Any], advice: Mapping[str, Any]) -> Gain | None:
@@ -110,9 +108,9 @@ def against_one_thread(entry: Mapping[str, Any], advice: Mapping[str, Any]) -> G
     From paired rounds where the advice has that. Else the costs of one request of both baselines
     are divided, and the interval is that of the gain against the program as written, moved.
     """
-    paired = gain(entry["per_unit"].get("versus_one_thread"))
-    if paired:
-        return paired
+    paired = gain((entry.get("per_unit") or {}).get("versus_one_thread"))
+    if paired or "per_unit" not in entry:  # on a trace there is no start: a run is its requests
+        return paired or gain(entry.get("versus_one_thread"))
     own = per_request(entry)
     costs = {b["name"]: b.get("unit_cpu_s") for b in advice.get("baselines", ())}
     written, fair = costs.get("as written"), costs.get("one thread")
@@ -149,7 +147,11 @@ def first_useful_s(advice: Mapping[str, Any]) -> float | None:
 
 def _aim(target: Target, found: Sequence[Mapping[str, Any]], advice: Mapping[str, Any]) -> Aim:
     """The best change of the kind that the target asks for, ranked by its cautious end."""
-    fitting = [(g, r) for r in found if _fits(target.kind, r) and (g := per_request(r)) is not None]
+    if target.kind == "on trace":
+        found = (advice.get("trace") or {}).get("recommendations", ())
+    elif target.kind == "lossless":
+        found = [r for r in found if r["quality"].get("lossless")]
+    fitting = [(g, r) for r in found if (g := per_request(r)) is not None]
     if not fitting:
         return Aim(target.kind, target.gain, target.fair, "none", None, None, "not tried")
     reached, entry = max(fitting, key=lambda each: each[0].low)
@@ -174,15 +176,6 @@ def verdict(target: Target, reached: Gain, fair: Gain | None) -> str:
     return "PASS"
 
 
-def _fits(kind: Kind, entry: Mapping[str, Any]) -> bool:
-    on_trace = str(entry.get("kind", "")) == ON_TRACE
-    if kind == "on trace":
-        return on_trace
-    if on_trace:
-        return False
-    return kind == "any" or bool(entry["quality"].get("lossless"))
-
-
 def _remark(
     workload: Workload,
     advice: Mapping[str, Any],
@@ -201,9 +194,9 @@ def _remark(
 
 
 def preprocessing_share_percent(advice: Mapping[str, Any]) -> float | None:
-    """What the advice says that preprocessing takes; None where it does not."""
-    found = advice.get("preprocessing") or {}
-    share = found.get("share")
+    """What the advice says that the work outside of the model takes; None where it does not."""
+    outside = (advice.get("hot_spots") or {}).get("outside_model") or {}
+    share = outside.get("share")
     return None if share is None else 100 * float(share)
 
 

@@ -94,6 +94,35 @@ def test_a_target_without_any_change_of_its_kind_was_not_tried(
     assert found.aims[0].verdict == "not tried"
 
 
+def test_what_was_replayed_on_a_trace_counts_for_that_alone(
+    rows: ModuleType, workloads: ModuleType
+) -> None:
+    served = {
+        "name": "sorted",
+        "ratio": ratio(0.2, 0.19, 0.21),
+        "versus_one_thread": ratio(0.25, 0.24, 0.26),
+        "quality": {"lossless": True},
+    }
+    advice = {"recommendations": [], "trace": {"recommendations": [served]}}
+    targets = (workloads.Target("on trace", 4.0, 3.5), workloads.Target("any", 4.0, 1.0))
+    found = rows.row(workload(workloads, *targets), advice, 1.0, (0.0, 0.0))
+    assert [aim.verdict for aim in found.aims] == ["PASS", "not tried"]
+
+
+def test_the_share_of_preprocessing_counts_if_it_is_within_three_points(
+    rows: ModuleType, workloads: ModuleType
+) -> None:
+    def remark(share: float | None) -> str:
+        outside = None if share is None else {"outside_model": {"share": share}}
+        advice = {"recommendations": [], "hot_spots": outside}
+        found = rows.row(workload(workloads), advice, 1.0, (0.0, 0.0), 90.0)
+        return str(found.remark)
+
+    assert remark(0.88).startswith("PASS")
+    assert remark(0.8).startswith("below")
+    assert remark(None).startswith("not tried")
+
+
 def test_nothing_worth_doing_is_right_only_where_it_is(
     rows: ModuleType, workloads: ModuleType
 ) -> None:
