@@ -39,7 +39,7 @@ _INTERRUPTED = 130
     "--max-memory-mib", type=click.FloatRange(0, min_open=True), help="Of all its processes."
 )
 @click.option("--resume", metavar="ADVICE", help="Go on with one that was cut short.")
-def command(
+def command(  # noqa: PLR0917 - click gives each option a name
     command: tuple[str, ...],
     replaying: Replaying,
     fed: Fed,
