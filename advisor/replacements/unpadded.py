@@ -10,8 +10,8 @@ This file needs torch alone, and runs on Python 3.9 and later: as a replacement 
     import unpadded
     unpadded.apply(model)
 
-Nothing is taken on trust: at the first call the model runs once on the whole batch and once in
-parts, and where real positions differ by more than the rounding of sums it is refused.
+Nothing is taken on trust: at the first call the model runs some rows of it as a whole and in parts,
+and where real positions differ by more than the rounding of sums it is refused.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ _ROUNDING, _COARSE_ROUNDING = 1e-4, 2e-2
 # from memory, multiplying by them. A measured time would split otherwise in each run.
 _LAYER_S, _BYTES_PER_S, _FLOPS = 1e-4, 1e10, 5e10
 _GPU_LAYER_S, _GPU_BYTES_PER_S, _GPU_FLOPS = 2e-5, 1e12, 2e13
+_CHECKED_ROWS = 8
 _MOST_LENGTHS = 96  # that are told apart in one batch; searching takes the square of it
 
 
@@ -147,10 +148,11 @@ class Unpadded:
     def check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Compare parts with the whole, on these inputs. Raises RefusedError with the reason.
 
-        A batch without padding is doubled for this, with the second half cut to half its length.
-        The model runs four times then; random numbers stay where they were. It is the model itself
-        that is compared, also where another implementation runs the parts later: whether that one
-        is right is another question, and coarse numbers in it would hide the answer to this one.
+        A few rows of all lengths do for it; where none of them has padding they are doubled, with
+        the second half cut to half its length. The model runs four times then, on these; random
+        numbers stay where they were. It is the model itself that is compared, also where another
+        implementation runs the parts later: whether that one is right is another question, and
+        coarse numbers in it would hide the answer to this one.
         """
         import torch
 
@@ -158,6 +160,7 @@ class Unpadded:
         self._sequences = batch.sequences
         if batch.width < 2:
             raise RefusedError("a sequence of one position has no padding")
+        batch = batch.some_rows(_CHECKED_ROWS)
         if min(batch.lengths) == batch.width:
             batch = batch.doubled()
         everything = list(range(len(batch.lengths))), batch.width
@@ -259,6 +262,13 @@ class _Batch:
             return value[:, :length] if name in self.sequences else value
 
         return self._mapped(cut)
+
+    def some_rows(self, most: int) -> _Batch:
+        """The shortest row, the longest, and others between them."""
+        order = sorted(range(len(self.lengths)), key=self.lengths.__getitem__)
+        last = len(order) - 1
+        places = {order[round(at * last / (most - 1))] for at in range(most)}
+        return _Batch(self._names, *self.part(sorted(places), self.width), self.sequences)
 
     def doubled(self) -> _Batch:
         """The same rows twice, with the masks of the second half cut to half their length."""
