@@ -131,7 +131,23 @@ def find_hot_spots(replayer: Replayer, limit_s: float | None = None) -> HotSpots
     files = sorted(glob.glob(os.path.join(folder, "**", "*.jsonl"), recursive=True))
     processes = [p for p in map(read_process, files) if p is not None and p.slices]
     found = hot_spots(processes)
-    return None if found is None else replace(found, layers=tuple(time_by_layer(processes)))
+    if found is None:
+        return None
+    return replace(found, layers=tuple(_layers(replayer, limit_s)))
+
+
+def _layers(replayer: Replayer, limit_s: float | None) -> list[dict[str, object]]:
+    """Which layers take most of the models' time, from a replay that watches them."""
+    asked = {"hz": HZ, "folder": private(replayer.new_folder("layers"))}
+    replayer.replay(ask={"profile": asked}, limit_s=limit_s)
+    files = glob.glob(os.path.join(str(asked["folder"]), "**", "*.jsonl"), recursive=True)
+    return time_by_layer([p for p in map(read_process, sorted(files)) if p is not None])
+
+
+def private(folder: str) -> str:
+    """The folder, which now nobody else can read: the hook writes into no other."""
+    os.chmod(folder, 0o700)
+    return folder
 
 
 def hot_spots(processes: Sequence[Process]) -> HotSpots | None:
