@@ -41,7 +41,8 @@ def build(
     run = _row(connection, run_key)
     end = run["ended_mono_ns"] or run["heartbeat_mono_ns"]
     window = Span(run["started_mono_ns"], max(end, run["started_mono_ns"] + 1))
-    share = busy_share(run["job_cpu_us"], run["machine_busy_us"])
+    cpu_us, busy_us = _cpu_times(connection, run)
+    share = busy_share(cpu_us, busy_us)
     devices = measure_devices(connection, run["id"], window, cpu_share=share)
     measured = total(devices, _MEASURED)
     estimated = total(devices, _MODELLED)
@@ -62,9 +63,9 @@ def build(
         "duration_s": window.length / 1e9,
         "wall_s": window.length / 1e9,
         "suspended_s": run["suspended_ns"] / 1e9,
-        "cpu_s": _seconds(run["job_cpu_us"]),
+        "cpu_s": _seconds(cpu_us),
         "cpu_method": run["job_cpu_method"],
-        "machine_busy_cpu_s": _seconds(run["machine_busy_us"]),
+        "machine_busy_cpu_s": _seconds(busy_us),
         "busy_share": share,
         **_energies(measured, "energy_j", "energy_low_j", "energy_high_j"),
         **_energies(estimated, "estimated_j", "estimated_low_j", "estimated_high_j"),
@@ -82,6 +83,19 @@ def build(
     return Settled(run["id"], document, tuple(devices), measured, estimated)
 
 
+def _cpu_times(connection: sqlite3.Connection, run: sqlite3.Row) -> tuple[int | None, int | None]:
+    """CPU micro-seconds of the job and of the machine; of a run that goes on, at the last look."""
+    if run["state"] == "running":
+        last = connection.execute(
+            "SELECT job_cpu_us, machine_busy_us FROM usage WHERE run_id = ?"
+            " ORDER BY t_mono_ns DESC LIMIT 1",
+            (run["id"],),
+        ).fetchone()
+        if last is not None and any(last):  # the first row is of the start, all zero
+            return last[0], last[1]
+    return run["job_cpu_us"], run["machine_busy_us"]
+
+
 def _processes(
     connection: sqlite3.Connection, run: sqlite3.Row, devices: list[DeviceResult], window: Span
 ) -> list[dict[str, object]]:
@@ -91,7 +105,8 @@ def _processes(
         return []
     from frugalwatch.report.processes import JobTime, process_objects
 
-    job = JobTime(run["job_cpu_us"], run["cpu_limit"])
+    ended = run["state"] != "running"
+    job = JobTime(run["job_cpu_us"] if ended else None, run["cpu_limit"])
     return process_objects(connection, run["id"], devices, window, job)
 
 

@@ -147,6 +147,16 @@ def test_a_run_that_goes_on_is_told_as_of_its_last_account(story: Story) -> None
     run = story.settled()
     assert total(run, "cpu_s") == pytest.approx(20)
     assert of_kind(run, "ended")[0]["cpu_s"] == pytest.approx(1)
+    assert run["cpu_s"] == pytest.approx(30)
+    assert total(run, "energy_j") == pytest.approx(run["job_share_j"]), "of all of it until now"
+
+
+def test_in_the_first_second_of_a_run_nobodys_share_is_known(story: Story) -> None:
+    story.journal.usage(story.at(0), 0, 0)
+    story.journal.heartbeat(story.at(0.5))
+    story.journal.commit()
+    run = story.settled()
+    assert (run["state"], run["busy_share"], run["job_share_j"]) == ("running", None, None)
 
 
 def test_a_job_that_was_over_before_the_first_look_has_no_processes(story: Story) -> None:

@@ -189,13 +189,17 @@ def test_a_job_of_several_processes_is_told_by_process(kinds: tuple[Path, World]
     line_with(narrow, "train.py", "10 min 20 s", "38 Wh")
 
 
-def test_of_a_run_that_goes_on_the_processes_have_no_energy_yet(kinds: tuple[Path, World]) -> None:
+def test_processes_have_no_energy_where_a_gpus_users_are_not_known(
+    kinds: tuple[Path, World],
+) -> None:
     text = section(kinds, 12, "Whose")
     line_with(text, "python", "4242", "55.0 s", "███████")
     line_with(text, "came and went", "2.0 s")
     heading = line_with(text, "process", "pid")
     assert "energy" not in heading
     assert "SM time" not in heading
+    line_with(text, "the driver did not say which processes used it")
+    line_with(text, "CPU", "1 min 15 s", "93.8 %")
 
 
 def test_a_job_of_one_process_has_no_table_of_processes(kinds: tuple[Path, World]) -> None:
