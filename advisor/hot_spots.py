@@ -123,8 +123,7 @@ def find_hot_spots(replayer: Replayer, limit_s: float | None = None) -> HotSpots
 
     Raises CannotIsolateError and KeyboardInterrupt.
     """
-    folder = replayer.new_folder("profile")
-    os.chmod(folder, 0o700)
+    folder = private(replayer.new_folder("profile"))
     # Without layers: to time those of a small model would make it look larger than it is.
     asked = {"profile": {"hz": HZ, "folder": folder, "layers": False}}
     replayer.replay(ask=asked, limit_s=limit_s)
