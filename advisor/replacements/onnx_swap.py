@@ -1,7 +1,8 @@
-"""Runs an ONNX model in ONNX Runtime in place of the torch module that it was exported from.
+"""Runs an ONNX model in place of the torch module that it was exported from.
 
 A folder holds the model (`model.onnx`), what goes in and comes out (`signature.json`) and a copy of
-this file (`load.py`), which needs torch, numpy and onnxruntime and nothing else:
+this file (`load.py`), which needs torch, numpy and the run time that the signature names (ONNX
+Runtime, or OpenVINO), and nothing else:
 
     from load import load
     model = load()              # or load(own=the_torch_module) for calls that it was not made for
@@ -71,6 +72,16 @@ def load(
 
     More `threads` answer sooner and use more CPU time; `spinning` lets them wait busily.
     """
+    signature = read_signature(folder)
+    path = os.path.join(folder, "model.onnx")
+    if signature.get("engine") == "openvino":
+        return Swapped(signature, _openvino(path, threads), own)
+    return Swapped(signature, _onnxruntime(path, threads, spinning, providers), own)
+
+
+def _onnxruntime(
+    path: str, threads: int, spinning: bool, providers: list[str] | None
+) -> Callable[[Any], Any]:
     import onnxruntime
 
     chosen = onnxruntime.SessionOptions()
@@ -83,13 +94,39 @@ def load(
     missing = [each for each in wanted if each not in there]
     if missing:
         raise RefusedError(f"this onnxruntime has no {missing[0]}")
-    path = os.path.join(folder, "model.onnx")
     session = onnxruntime.InferenceSession(path, chosen, providers=wanted)
-    return Swapped(read_signature(folder), _runner(session), own)
+    return _runner(session)
 
 
-def _runner(session: Any) -> Callable[[list[Any]], list[Any]]:
-    """Tensors in the order of the signature in, tensors out."""
+def _openvino(path: str, threads: int) -> Callable[[Any], Any]:
+    """The same in OpenVINO; one request at a time."""
+    import threading
+
+    import openvino
+    import torch
+
+    # Where the CPU has units for bfloat16 OpenVINO would compute in it.
+    asked = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+    model = openvino.Core().compile_model(path, "CPU", asked)
+    inputs = [each.any_name for each in model.inputs]
+    outputs = [each.any_name for each in model.outputs]
+    lock = threading.Lock()
+
+    def run(tensors: Mapping[str, Any]) -> dict[str, Any]:
+        feed = {name: tensors[name].detach().contiguous().numpy() for name in inputs}
+        with lock:  # what comes out lies in the request's own memory
+            found = model(feed)
+            return {n: torch.from_numpy(found[at].copy()) for at, n in enumerate(outputs)}
+
+    return run
+
+
+def _runner(session: Any) -> Callable[[Any], Any]:
+    """Tensors by name in, tensors by name out."""
     import torch
 
     inputs = [each.name for each in session.get_inputs()]
@@ -101,7 +138,7 @@ def _runner(session: Any) -> Callable[[list[Any]], list[Any]]:
         found = session.run(outputs, feed)
         return {n: torch.from_numpy(v) for n, v in zip(outputs, found)}
 
-    return run  # type: ignore[return-value]
+    return run
 
 
 class Swapped:

@@ -12,6 +12,7 @@ from advisor.techniques.inference_mode import InferenceMode
 from advisor.techniques.loader_workers import LoaderWorkers
 from advisor.techniques.onnx_int8 import DynamicInt8, StaticInt8, WeightInt8
 from advisor.techniques.onnx_runtime import OnnxRuntime
+from advisor.techniques.openvino_swap import OpenVino
 from advisor.techniques.pinned_memory import PinnedMemory
 from advisor.techniques.session_int8 import SessionInt8
 from advisor.techniques.session_optimization import SessionOptimization
@@ -33,6 +34,7 @@ def techniques(*, hook: bool = True) -> tuple[Technique, ...]:
         ChannelsLast(),
         Compiled(),
         OnnxRuntime(),
+        OpenVino(),
         DynamicInt8(),
         StaticInt8(),
         WeightInt8(),

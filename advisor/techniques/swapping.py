@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 
+from advisor.artefacts.manifest import write_manifest
 from advisor.sampling import SampledModule
 from advisor.techniques.base import Applicability, Change, Facts, Variant
 from advisor.techniques.torch_facts import refuse_without_torch
@@ -17,7 +20,7 @@ _ATTENTION = ("SelfAttention", "MultiheadAttention", "TransformerEncoderLayer")
 TINY_PARAMETERS = 100_000
 _VNNI = ("avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
 CODE = """from load import load  # in {folder}
-model = load()  # answers as the module did; needs onnxruntime"""
+model = load()  # answers as the module did; needs {package}"""
 
 
 def refuse_swap(facts: Facts, package: str = "onnxruntime") -> Applicability | None:
@@ -98,8 +101,23 @@ def built(facts: Facts, variant: Variant, artefact: Artefact, *, threads: int = 
         change=swap_switch(facts, folder, threads=threads),
         artefact=folder,
         one_off=artefact.cost.in_words("exporting and building"),
-        code=CODE.format(folder=folder),
+        code=CODE.format(folder=folder, package=variant.needs),
     )
+
+
+def copied(source: Artefact, folder: str, engine: str) -> Artefact:
+    """The exported model once more, for another run time."""
+    for name in ("model.onnx", "load.py", "signature.json"):
+        shutil.copyfile(os.path.join(source.folder, name), os.path.join(folder, name))
+    path = os.path.join(folder, "signature.json")
+    with open(path, encoding="utf-8") as file:
+        signature = json.load(file)
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump({**signature, "engine": engine}, file, indent=1)
+    write_manifest(
+        folder, how=f"the exported model, for {engine}", cost={}, about=source.about, versions={}
+    )
+    return Artefact(folder, source.cost, source.about)
 
 
 def refused(reason: CannotBuildError) -> Applicability:

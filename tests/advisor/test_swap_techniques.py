@@ -13,6 +13,7 @@ from advisor.stacking import by_promise, combinations, different
 from advisor.techniques.base import Change, Facts, Technique, Variant
 from advisor.techniques.onnx_int8 import DynamicInt8, StaticInt8, WeightInt8, calibration_calls
 from advisor.techniques.onnx_runtime import OnnxRuntime
+from advisor.techniques.openvino_swap import OpenVino
 
 NET = Root("Net", {"evaluation no_grad": 64}, parameters=1_000_000)
 LINEAR = {"Linear": 12, "LayerNorm": 6, "Embedding": 1}
@@ -51,6 +52,11 @@ def test_a_job_without_the_run_time_is_told_what_to_install() -> None:
     assert refusal(OnnxRuntime(), facts(packages="numpy")) == (
         "needs onnxruntime: pip install onnxruntime"
     )
+
+
+def test_openvino_is_offered_where_the_program_has_it() -> None:
+    assert OpenVino().applies(facts(packages="openvino")).yes
+    assert refusal(OpenVino(), facts()) == "needs openvino: pip install openvino"
 
 
 def test_training_mode_is_refused_where_it_matters_only() -> None:

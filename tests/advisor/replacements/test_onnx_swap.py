@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import shutil
 import subprocess
@@ -99,6 +100,18 @@ def test_other_batches_and_lengths_are_answered_in_the_modules_form(
         assert found["ids"] is given
         assert same(module(given, mask), found)
     assert model.refused == ""
+
+
+def test_openvino_runs_the_same_model_in_the_same_precision(
+    exported: tuple[Any, str], tmp_path: Path
+) -> None:
+    pytest.importorskip("openvino")
+    module, folder = exported
+    signature = {**onnx_swap.read_signature(folder), "engine": "openvino"}
+    shutil.copytree(folder, tmp_path / "m")
+    (tmp_path / "m" / "signature.json").write_text(json.dumps(signature))
+    given, mask = ids(3, 9), torch.rand(3, 9)
+    assert same(module(given, mask), swapped(module, str(tmp_path / "m"))(given, mask))
 
 
 def test_by_place_and_by_name_is_the_same_call(exported: tuple[Any, str]) -> None:
