@@ -42,6 +42,7 @@ from frugalwatch.ledger.rescue import (
 from frugalwatch.ledger.statements import (
     ANY_TO_THIN,
     CALIBRATED_MACHINE,
+    LAST_GPU_USE,
     LAST_READINGS,
     RUN_HEARTBEAT,
 )
@@ -138,6 +139,17 @@ class Journal:
             self._failed(error)
             return {}
         return {key: Reading(key, t, energy, low, high) for key, t, energy, low, high in rows}
+
+    def last_gpu_use(self) -> dict[str, tuple[int, int]]:
+        """SM micro-seconds of the job and of all that a dead sampler wrote last, by device key."""
+        if self._conn is None:
+            return {}
+        try:
+            rows = self._conn.execute(LAST_GPU_USE, (self.recording.start.run_key,)).fetchall()
+        except sqlite3.Error as error:
+            self._failed(error)
+            return {}
+        return {key: (job_us, all_us) for key, job_us, all_us in rows}
 
     def last_processes(self) -> tuple[list[ProcessRow], list[tuple[str, int, int, int]]]:
         """The last account of a run that was reopened; its GPU rows begin with a device's key."""

@@ -93,6 +93,14 @@ JOIN sample s ON s.stream_id = stream.id AND s.t_mono_ns =
 WHERE run.run_key = ?
 """
 
+LAST_GPU_USE = """
+SELECT device.key, g.job_busy_us, g.all_busy_us
+FROM stream JOIN run ON run.id = stream.run_id JOIN device ON device.id = stream.device_id
+JOIN gpu_usage g ON g.stream_id = stream.id AND g.t_mono_ns =
+     (SELECT max(t_mono_ns) FROM gpu_usage WHERE stream_id = stream.id)
+WHERE run.run_key = ?
+"""
+
 # A row that is there already was written before a failure that looked like none of it was.
 SAMPLE = """
 INSERT INTO sample (stream_id, t_mono_ns, energy_uj, low_uj, high_uj, power_mw)

@@ -100,7 +100,8 @@ class Sampler:
                 t_mono_ns=time.monotonic_ns(),
                 detail=f"sampler {self._replaces} of this run died and was replaced",
             )
-            self._recorder.go_on_from(self._journal.last_readings())
+            gpu_use = self._journal.last_gpu_use()
+            self._recorder.go_on_from(self._journal.last_readings(), gpu_use)
             rows, gpus = self._journal.last_processes()
             if rows:
                 self._meter.processes.go_on_from(rows, gpus)

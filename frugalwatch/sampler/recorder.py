@@ -80,9 +80,17 @@ class Recorder:
         """Whether the hook in any process of the job said hello."""
         return self._inside is not None and self._inside.heard
 
-    def go_on_from(self, last: dict[str, Reading]) -> None:
-        """The last readings of a sampler that died. Figures go on from there and never fall."""
+    def go_on_from(
+        self, last: dict[str, Reading], gpu_use: dict[str, tuple[int, int]] | None = None
+    ) -> None:
+        """What a sampler that died wrote last: readings, and SM time of the job and of all.
+
+        Figures go on from there and never fall.
+        """
         self._last = dict(last)
+        for device, (job_us, all_us) in (gpu_use or {}).items():
+            use = self._gpu_use.setdefault(device, _GpuUse())
+            use.job_us, use.all_us = job_us, all_us
 
     def add_devices(self, devices: Iterable[Device], opened_mono_ns: int) -> None:
         """Open a stream for every device that has none yet."""

@@ -172,6 +172,13 @@ def test_sm_time_by_process_survives_the_death_of_the_sampler(frugalwatch: Fruga
     assert used[first][0]["busy_s"] >= before / 1e6 + 0.5
     assert used[first][0]["busy_s"] == pytest.approx(3 * used[second][0]["busy_s"], rel=0.01)
     assert found[first]["energy_j"] == pytest.approx(run["job_share_j"] * 0.75, rel=0.01)
+    job_us, fell = frugalwatch.rows(
+        "SELECT max(job_busy_us), sum(fell) FROM (SELECT job_busy_us, job_busy_us <"
+        " lag(job_busy_us) OVER (ORDER BY t_mono_ns) AS fell FROM gpu_usage)"
+    )[0]
+    assert fell == 0, "cumulative figures go on where the dead sampler left them"
+    whole_s = used[first][0]["busy_s"] + used[second][0]["busy_s"]
+    assert job_us / 1e6 == pytest.approx(whole_s, rel=0.05, abs=0.9)
     restarted = [event for event in run["events"] if event["kind"] == "sampler_restarted"]
     assert len(restarted) == 1
 
