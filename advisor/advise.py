@@ -39,7 +39,7 @@ from advisor.standing import Standing
 from advisor.stopping import Stop
 from advisor.stored_trials import Earlier, read_trials
 from advisor.techniques import techniques
-from advisor.techniques.base import Applicability, Facts, Variant
+from advisor.techniques.base import Applicability, Builds, Facts, Variant
 from advisor.techniques.threads import VARIABLES, one_thread
 from advisor.techniques.torch_facts import NO_TORCH
 from advisor.trials import AGAIN, BASE, Trial, counted_or_modelled, energy_j
@@ -165,7 +165,8 @@ def _search(  # noqa: PLR0917 - one call, all of it needed
             replayer.inside,
             cpu_flags(),
         )
-        facts = with_sample(facts, replayer, search.say)
+        if any(isinstance(each, Builds) for each in techniques(hook=True)):
+            facts = with_sample(facts, replayer, search.say)
         with workshop(conn, number, facts, replayer, search.say) as bench:
             entrants, answers = candidates(facts, hook=options.hook, bench=bench)
             if bench.spent.cpu_s:
