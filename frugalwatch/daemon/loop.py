@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 # A commit costs 1 ms. What a kill loses is power detail of this time, and no energy of counters.
 _COMMIT_NS = 5_000_000_000
+_COMMIT_LOOKS = 5
 _LAST_LOOK_S = 0.9
 # 500 processes take 6 ms a walk.
 _WALK_NS = 10_000_000_000
@@ -163,7 +164,7 @@ class Daemon:
         self._panel.save()  # first: of what the ledger tells, a successor must know the counters
         self._journal.heartbeat(now_ns)
         self._journal.commit()
-        self._commit_at_ns = now_ns + _COMMIT_NS
+        self._commit_at_ns = now_ns + min(_COMMIT_NS, _COMMIT_LOOKS * self._interval_ns)
 
     def _wait(self, seconds: float, wake: int) -> None:
         poller = select.poll()

@@ -74,7 +74,7 @@ class DaemonKit:
         with contextlib.closing(sqlite3.connect(self.ledger, timeout=5)) as connection:
             try:
                 return connection.execute(query, values).fetchall()
-            except sqlite3.OperationalError:  # not migrated yet
+            except sqlite3.DatabaseError:  # not migrated yet, or damaged by a test
                 return []
 
     def count(self, query: str, *values: object) -> int:

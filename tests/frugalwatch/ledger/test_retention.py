@@ -90,3 +90,25 @@ def test_events_of_a_lasting_recording_do_not_pile_up_in_memory(tmp_path: Path) 
     conn = sqlite3.connect(tmp_path / "l.db")
     assert conn.execute("SELECT count(*) FROM event").fetchone() == (3_000,)
     conn.close()
+
+
+def test_minutes_and_shares_come_along_when_ledgers_are_merged(
+    ledger: sqlite3.Connection, tmp_path: Path
+) -> None:
+    from frugalwatch.ledger.connection import open_ledger
+    from frugalwatch.ledger.transfer import copy_run, delete_run
+
+    target = open_ledger(str(tmp_path / "other.db"), create=True)
+    target.execute("INSERT INTO workload (kind, name) VALUES ('process', 'other')")
+    for _ in range(2):  # a second copy takes the place of the first
+        assert copy_run(ledger, target, "daemon-x") is not None
+    assert _sums(target) == _sums(ledger)
+    assert target.execute(
+        "SELECT DISTINCT kind, name FROM share JOIN workload ON workload.id = workload_id"
+    ).fetchall() == [("process", "train")]
+    target.execute("BEGIN")
+    assert delete_run(target, "daemon-x")
+    assert target.execute(
+        "SELECT (SELECT count(*) FROM share), (SELECT count(*) FROM minute)"
+    ).fetchone() == (0, 0)
+    target.close()
