@@ -202,6 +202,9 @@ def nothing(document: Document) -> str:
     unsettled = [r for r in document["not_recommended"] if r["verdict"] == "not confirmed"]
     if unsettled:
         return f"No verdict: {unsettled[0]['reason']}."
+    unreliable = [n for n in document["notes"] if n.startswith("the program as written failed")]
+    if unreliable:
+        return f"No verdict: {unreliable[0]}."
     if document["not_recommended"]:
         return "Nothing worth doing: no change that was tried saves more than the noise."
     if document["not_tried"]:

@@ -102,6 +102,13 @@ def test_no_verdict_is_not_called_nothing_worth_doing() -> None:
     assert "worse than ±100 %" in text
 
 
+def test_a_program_that_fails_now_and_then_is_not_called_frugal() -> None:
+    note = "the program as written failed in 1 of 5 replays: nothing can be compared with it"
+    text = " ".join(report(document(notes=[note]), PLAIN).split())
+    assert "Nothing worth doing" not in text
+    assert f"No verdict: {note}." in text
+
+
 def test_verification_sets_promise_and_measurement_side_by_side() -> None:
     text = verification_report(
         {
