@@ -36,4 +36,5 @@ def advice_list(advices: Sequence[StoredAdvice]) -> str:
 def _outcome(document: Mapping[str, Any]) -> str:
     """What an advice without recommendations came to."""
     verdicts = {row["verdict"] for row in document["not_recommended"]}
-    return "no verdict" if "not confirmed" in verdicts else "nothing worth doing"
+    failed = any(n.startswith("the program as written failed") for n in document["notes"])
+    return "no verdict" if failed or "not confirmed" in verdicts else "nothing worth doing"

@@ -42,6 +42,10 @@ def what_it_says(entry: AdviceEntry) -> str:
         return entry.state
     rejected = _listed(entry.document, "not_recommended")
     unsure = any(row.get("verdict") == "not confirmed" for row in rejected)
+    unsure = unsure or any(
+        str(note).startswith("the program as written failed")
+        for note in entry.document.get("notes") or ()
+    )
     return "no verdict" if unsure else "nothing worth doing"
 
 
