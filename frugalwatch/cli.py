@@ -88,9 +88,9 @@ def cli(ctx: click.Context, version: bool, debug: bool) -> int | None:
 
         click.echo(f"frugalwatch {__version__}")
     elif ctx.invoked_subcommand is None:
-        from frugalwatch.commands import top
+        from frugalwatch.commands import looking, top
 
-        if top.has_screen():
+        if looking.has_screen():
             status: int = ctx.invoke(top.command)
             return status
         click.echo(ctx.get_help())
