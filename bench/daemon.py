@@ -188,14 +188,15 @@ def _ask(path: str, count: int) -> None:
         connection.connect(path)
         connection.setblocking(False)
         connections.append(connection)
-    while True:
-        begun = time.monotonic()
-        for connection in connections:
-            with suppress(BlockingIOError):
-                connection.send(_FRAME)
-            with suppress(BlockingIOError):
-                connection.recv(65536)
-        time.sleep(max(0.0, 0.1 - (time.monotonic() - begun)))
+    with suppress(BrokenPipeError, ConnectionResetError):  # the daemon was stopped
+        while True:
+            begun = time.monotonic()
+            for connection in connections:
+                with suppress(BlockingIOError):
+                    connection.send(_FRAME)
+                with suppress(BlockingIOError):
+                    connection.recv(65536)
+            time.sleep(max(0.0, 0.1 - (time.monotonic() - begun)))
 
 
 def _line(scene: dict[str, object]) -> str:

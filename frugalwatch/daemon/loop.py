@@ -184,6 +184,7 @@ class Daemon:
 
     def _finish(self) -> None:
         self._panel.last_look(_LAST_LOOK_S)
+        self._attribution.close_minute(machine_busy_us(self._context.plan.host))
         note_stop(self._journal, self._shelf, _NAMES.get(signal.Signals(self._asked or 0), ""))
         self._write(time.monotonic_ns())
         self._journal.close()

@@ -63,7 +63,9 @@ def open_socket(path: str, gid: int | None) -> socket.socket:
     OSError for what the system says.
     """
     folder = os.path.dirname(path)
-    os.makedirs(folder, mode=0o755, exist_ok=True)
+    os.makedirs(folder, mode=0o755 if os.getuid() == 0 else 0o700, exist_ok=True)
+    if os.stat(folder).st_uid not in (0, os.getuid()):
+        raise FileExistsError(f"{folder} is another user's")
     _remove_stale(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)  # nobody gets in between bind and chmod

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from frugalwatch.daemon.peers import open_socket
 from tests.frugalwatch.daemon.kit import DaemonKit
 from tests.frugalwatch.e2e.kit import until
 from tests.support.fake_sysfs import PowercapTree, Zone
@@ -140,3 +142,34 @@ def test_who_may_not_read_the_ledger_is_told_by_the_socket(
     assert document["socket"] == str(daemon.socket)
     assert [d["device"] for d in document["devices"]] == ["rapl:package-0"]
     assert "the daemon runs" in daemon.program("daemon", "status").stdout.decode()
+
+
+def test_who_used_the_machine_is_written_down_at_the_latest_when_it_stops(
+    daemon: DaemonKit, tree: PowercapTree
+) -> None:
+    daemon.start()
+    daemon.wait_for("SELECT 1 FROM run WHERE heartbeat_mono_ns > started_mono_ns + 1000000000")
+    tree.set_j("package-0", 1060.0)
+    daemon.end()
+    ((energy_uj, busy_us),) = daemon.rows("SELECT sum(energy_uj), sum(busy_us) FROM minute")
+    assert energy_uj == 60_000_000
+    shares = "SELECT sum(busy_us), sum(high_uj), count(energy_uj) FROM share JOIN workload"
+    shares += " ON workload.id = workload_id WHERE kind = 'process'"
+    ((share_us, high_uj, figures),) = daemon.rows(shares)
+    assert share_us == busy_us
+    assert high_uj == pytest.approx(60_000_000, abs=100)
+    assert figures == 0, "nobody knows what this machine draws without work"
+    assert {r[0] for r in daemon.rows("SELECT DISTINCT origin FROM workload_energy")} == {
+        "attributed"
+    }
+    assert daemon.rows("SELECT 1 FROM workload WHERE kind = 'user'") == []
+
+
+def test_a_socket_folder_of_another_user_is_not_used(tmp_path: Path) -> None:
+    if os.getuid() != 0:
+        pytest.skip("gives a folder to somebody else, which needs root")
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    os.chown(folder, 65534, 65534)
+    with pytest.raises(FileExistsError, match="another user's"):
+        open_socket(str(folder / "sock"), None)
