@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -162,19 +163,23 @@ class Workshop:
         ]
         log = f"{base}.log"
         with open(log, "wb") as output:
-            try:
-                subprocess.run(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    timeout=_BUILD_LIMIT_S,
-                    check=False,
-                    cwd=os.path.dirname(base),  # quantizers leave files where they are
-                    env={**os.environ, "OMP_NUM_THREADS": "1", "FRUGALWATCH_LIVE_GRID": "off"},
-                )
-            except subprocess.TimeoutExpired as error:
-                raise CannotBuildError(f"{builder} took longer than {error.timeout:g} s") from error
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=os.path.dirname(base),  # quantizers leave files where they are
+                env={**os.environ, "OMP_NUM_THREADS": "1", "FRUGALWATCH_LIVE_GRID": "off"},
+                start_new_session=True,
+            )
+        try:
+            process.wait(_BUILD_LIMIT_S)
+        except subprocess.TimeoutExpired as error:
+            raise CannotBuildError(f"{builder} took longer than {error.timeout:g} s") from error
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
         run, found = read_json(f"{base}.run"), read_json(f"{base}.result")
         cost = Cost(
             number(run.get("cpu_s")) or 0.0,

@@ -9,6 +9,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import psutil
 import pytest
 
 from advisor import store
@@ -21,7 +22,7 @@ from advisor.techniques.base import Facts, Technique
 from advisor.techniques.onnx_int8 import StaticInt8
 from advisor.techniques.onnx_runtime import OnnxRuntime
 from advisor.workload import Workload
-from advisor.workshop import advice_folder, keep_only, remove_if_empty
+from advisor.workshop import CannotBuildError, Workshop, advice_folder, keep_only, remove_if_empty
 from frugalwatch.ledger.connection import open_ledger
 from tests.advisor.test_inside_program import workload
 from tests.advisor.test_sandbox import needs_namespaces
@@ -146,6 +147,26 @@ def test_what_is_not_recommended_is_deleted(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "A1") == ["onnx-0"]
     keep_only(str(tmp_path / "A1"), ())
     assert not (tmp_path / "A1").exists()
+
+
+def test_a_builder_that_takes_too_long_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("advisor.workshop._BUILD_LIMIT_S", 0.05)
+    bench = Workshop(str(tmp_path / "A1"), None, replayer(tmp_path), lambda _: None)
+    for _ in range(2):  # the second time without trying again
+        with pytest.raises(CannotBuildError, match=r"dynamic_int8 took longer than 0\.05 s"):
+            bench.build("int8", "dynamic_int8", {"source": "nowhere"})
+    assert os.listdir(tmp_path / "A1") == []
+    left = [p.cmdline() for p in psutil.process_iter() if _is_ours(p, str(tmp_path))]
+    assert left == []
+
+
+def _is_ours(process: psutil.Process, folder: str) -> bool:
+    try:
+        return process.pid != os.getpid() and any(folder in each for each in process.cmdline())
+    except psutil.Error:
+        return False
 
 
 def test_a_missing_package_of_ours_says_what_to_install(tmp_path: Path) -> None:
