@@ -11,7 +11,7 @@ import json
 import os
 import sys
 
-from .job import Job, UnusableError, first_line
+from .job import Job, UnusableError, first_line, mark_as_in_use
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,7 +86,9 @@ def _module(loading: Any, folder: str, key: str) -> Any:
     reasons = []
     for load in (loading.load_module, loading.load_program):
         try:
-            return load(folder, key)
+            module = load(folder, key)
+            mark_as_in_use(module)
+            return module
         except Exception as error:  # unpickling raises whatever the classes raise
             reasons.append(first_line(error))
     raise UnusableError(

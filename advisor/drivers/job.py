@@ -45,6 +45,15 @@ class Job:
         self.at_end = at_end
 
 
+def mark_as_in_use(module: Any) -> None:
+    """Have a module say that it is in evaluation mode.
+
+    An exported program computes as it was exported, always; its own `eval()` raises.
+    """
+    for each in module.modules():
+        each.training = False
+
+
 def first_line(error: BaseException) -> str:
     """An exception in one line: its class and what it says first."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from .inputs import read_requests, samples_in
-from .job import Job, UnusableError, first_line
+from .job import Job, UnusableError, first_line, mark_as_in_use
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def load(order: argparse.Namespace) -> Job:
         if order.kind == "program":
             exported = torch.export.load(order.path)
             module = exported.module()
+            mark_as_in_use(module)
         else:
             module = jit.load(order.path, map_location="cpu")
             module.eval()

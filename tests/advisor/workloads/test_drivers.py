@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 
+from advisor.inside import read_inside
 from advisor.workloads.driven import _DRIVER, enough_calls
-from tests.frugalwatch.inside.kit import interpreters
+from advisor.workloads.files import refuse_pickle
+from frugalwatch.errors import UsageError
+from tests.frugalwatch.inside.kit import interpreters, run_inside
 
 numpy = pytest.importorskip("numpy")
 STAND_IN = str(Path(__file__).parents[2] / "support" / "onnxruntime_stand_in")
@@ -157,3 +160,39 @@ def test_a_replay_takes_some_seconds_and_whole_passes() -> None:
     assert enough_calls(100_000, 0.01, 1.0) == 200  # a pass would be 1000 s
     assert enough_calls(1, 10.0, 1.0) == 5
     assert enough_calls(1, 0.01, 60.0) == 600  # as long as loading, 6 s at most
+
+
+TORCH = """
+import sys, torch
+net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Dropout(0.5)).eval()
+batch = torch.export.Dim("batch", max=64)
+program = torch.export.export(net, (torch.ones(2, 3),), dynamic_shapes=({0: batch},))
+torch.export.save(program, "m.pt2")
+torch.jit.trace(net, torch.ones(2, 3)).save("m.pt")
+torch.save(net.state_dict(), "weights.pt")
+"""
+
+
+def test_files_of_torch_are_called_as_modules_in_evaluation_mode(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    made = run_inside([sys.executable, "-c", TORCH], hooked=False, cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    numpy.savez(tmp_path / "rows.npz", numpy.ones((6, 3)))
+    for kind, name, inputs in (
+        ("program", "m.pt2", ()),
+        ("program", "m.pt2", ("--inputs", "rows.npz")),
+        ("torchscript", "m.pt", ("--inputs", "rows.npz")),
+    ):
+        seen = tmp_path / f"seen-{kind}-{len(inputs)}"
+        seen.mkdir()
+        command = [sys.executable, _DRIVER, kind, name, "--calls", "5", *inputs]
+        ran = run_inside(command, hook={"look": {"folder": str(seen)}}, cwd=tmp_path)
+        assert (ran.returncode, ran.stdout) == (0, f"{name}: 5 calls\n"), ran.stderr
+        inside = read_inside(str(seen), {})
+        assert inside is not None
+        assert [root.called("evaluation") for root in inside.roots] == [5]
+    refuse_pickle(str(tmp_path / "m.pt"))
+    with pytest.raises(UsageError, match="no TorchScript"):
+        refuse_pickle(str(tmp_path / "weights.pt"))
+    silent = drive(tmp_path, "torchscript", "m.pt")
+    assert "does not say what its inputs look like" in silent.stderr
