@@ -35,6 +35,7 @@ SELECT
 FROM boot WHERE boot_key = :boot_key
 ON CONFLICT (run_key) DO UPDATE SET
     state = 'running',
+    ended_mono_ns = NULL,
     sampler_pid = excluded.sampler_pid,
     sampler_starttime = excluded.sampler_starttime
 """

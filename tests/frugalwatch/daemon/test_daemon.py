@@ -173,3 +173,15 @@ def test_a_socket_folder_of_another_user_is_not_used(tmp_path: Path) -> None:
     os.chown(folder, 65534, 65534)
     with pytest.raises(FileExistsError, match="another user's"):
         open_socket(str(folder / "sock"), None)
+
+
+def test_a_recording_that_was_given_an_end_goes_on(daemon: DaemonKit, tree: PowercapTree) -> None:
+    daemon.start()
+    daemon.end(signal.SIGKILL)
+    settled = daemon.program("recover", "--ledger", str(daemon.ledger))
+    assert "recovered" in settled.stdout.decode()
+    tree.set_j("package-0", 1005.0)
+    daemon.start()
+    assert daemon.rows("SELECT state, ended_mono_ns FROM run") == [("running", None)]
+    daemon.end()
+    assert daemon.rows(_ENERGY) == [(5_000_000,)]
