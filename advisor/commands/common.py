@@ -64,6 +64,7 @@ class Replaying(NamedTuple):
         """
         from advisor.advise import Options
         from advisor.budget import Budget, parse_budget
+        from advisor.gates.gate import need_numpy
         from advisor.gates.options import GateOptions, parse_gate
         from advisor.search import Plan
         from advisor.stopping import parse_stop
@@ -79,6 +80,8 @@ class Replaying(NamedTuple):
         points = earlier.max_drop_points if self.max_drop is None else self.max_drop
         told = self.gate is not None or self.max_drop is not None
         allowed = parse_gate(self.gate, points) if told else earlier
+        if self.gate is not None:  # said now, and not after minutes of replays
+            need_numpy()
         return Options(plan, self.isolation, metric, tolerance, hook, stop, allowed)
 
 
