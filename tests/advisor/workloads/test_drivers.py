@@ -15,6 +15,7 @@ from advisor.inside import read_inside
 from advisor.workloads.driven import _DRIVER, enough_calls
 from advisor.workloads.files import refuse_pickle
 from frugalwatch.errors import UsageError
+from tests.advisor.test_commands import frugalwatch
 from tests.frugalwatch.inside.kit import interpreters, run_inside
 
 numpy = pytest.importorskip("numpy")
@@ -196,3 +197,40 @@ def test_files_of_torch_are_called_as_modules_in_evaluation_mode(tmp_path: Path)
         refuse_pickle(str(tmp_path / "weights.pt"))
     silent = drive(tmp_path, "torchscript", "m.pt")
     assert "does not say what its inputs look like" in silent.stderr
+
+
+CAPTURED = """
+import torch
+class Own(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(4, 2)
+    def forward(self, x, scale=1.0):
+        return {"y": self.layer(x) * scale, "grad": torch.tensor(torch.is_grad_enabled())}
+net = Own().eval()
+for number in range(3):
+    net(torch.ones(2, 4) * number, scale=2.0)
+with torch.inference_mode():
+    net(torch.ones(5, 4))
+"""
+
+
+def test_calls_of_a_capture_are_made_again_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    (tmp_path / "program.py").write_text(CAPTURED)
+    command = ("run", "-q", "--capture", "--", sys.executable, str(tmp_path / "program.py"))
+    assert frugalwatch(tmp_path, *command).returncode == 0
+    capture = tmp_path / "state" / "frugalwatch" / "captures" / "C1"
+    seen = tmp_path / "seen"
+    seen.mkdir()
+    words = [sys.executable, _DRIVER, "capture", str(capture), "--calls", "8"]
+    ran = run_inside(words, hook={"look": {"folder": str(seen)}})
+    assert (ran.returncode, ran.stdout) == (0, "C1: 8 calls\n"), ran.stderr
+    inside = read_inside(str(seen), {})
+    assert inside is not None
+    (root,) = inside.roots
+    assert root.name == "Own"
+    assert dict(root.calls) == {"evaluation grad": 6, "evaluation no_grad": 2}
