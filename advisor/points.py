@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from advisor.needs import Needs, front
@@ -52,9 +53,10 @@ def _point(name: str, cost: float | None, needs: Needs, loss: float | None) -> d
 def _loss(quality: Quality) -> float | None:
     if quality.lossless:
         return 0.0
-    gate = getattr(quality, "gate", None)
-    value = getattr(gate, "value", None)
-    return max(0.0, 1.0 - value) if isinstance(value, float) else None
+    gate = quality.gate
+    if gate is None or not math.isfinite(gate.value):
+        return None
+    return gate.value if gate.measure == "error" else max(0.0, 1.0 - gate.value)
 
 
 def _number(value: object) -> float | None:

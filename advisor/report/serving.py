@@ -29,7 +29,7 @@ def serving(trace: Document | None) -> Serving | None:
     lead = [
         f"Replayed on the trace of {trace['requests']:,} requests to {trace['module']},"
         f" {trace['distinct']:,} of them distinct. These changes need code:"
-        " `run --with` does not apply them."
+        " run --with does not apply them."
     ]
     lead += [_baseline(base) for base in trace["baselines"]]
     return Serving(
