@@ -55,7 +55,7 @@ def beside(
         facts.sample, facts.inside, latency_limit_s, replaying, swaps=swaps, gates=gates
     )
     tell("a profile of the program as written")
-    spots = find_hot_spots(replayer, _PROFILE_LIMIT_S)
+    spots = find_hot_spots(replayer, _PROFILE_LIMIT_S, learns=facts.inside.learns)
     return {
         "trace": None if serving is None else serving.as_json(),
         "hot_spots": None if spots is None else spots.as_json(),

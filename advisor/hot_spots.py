@@ -8,6 +8,7 @@ answer is not the model. Shares are of CPU time, which is how the energy of the 
 from __future__ import annotations
 
 import glob
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from advisor.layer_times import time_by_layer
+from advisor.left_behind import number, read_json
 from frugalwatch.profile.bounds import Certainty, certainty
 from frugalwatch.profile.packages import IMPORTS, MODEL_PARTS, OWN, STDLIB, Packages
 from frugalwatch.profile.power import Power
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from advisor.replay import Replayer
 
 HZ = 200.0
+_Z = 1.96  # 95 %
+_TIMER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "in_job", "time_calls.py")
 # Packages that compute models: what is inside of them is the model, as torch's calls are.
 _MODELS = frozenset({"onnxruntime", "openvino", "tensorflow", "jax", "xgboost", "lightgbm"})
 _MODEL = "model"
@@ -118,21 +122,55 @@ class HotSpots:
         }
 
 
-def find_hot_spots(replayer: Replayer, limit_s: float | None = None) -> HotSpots | None:
+def find_hot_spots(
+    replayer: Replayer, limit_s: float | None = None, *, learns: bool = False
+) -> HotSpots | None:
     """One replay with sampled stacks; None where too little was seen to say anything.
 
+    Calls of its modules are timed besides, where nothing `learns`: a backward pass is no call.
     Raises CannotIsolateError and KeyboardInterrupt.
     """
     folder = private(replayer.new_folder("profile"))
     # Without layers: to time those of a small model would make it look larger than it is.
-    asked = {"profile": {"hz": HZ, "folder": folder, "layers": False}}
+    asked: dict[str, object] = {"profile": {"hz": HZ, "folder": folder, "layers": False}}
+    if not learns:
+        timer = {"factory": f"{_TIMER}:make", "options": {"folder": folder}, "training": True}
+        asked["switches"] = {"replace": timer}
     replayer.replay(ask=asked, limit_s=limit_s)
     files = sorted(glob.glob(os.path.join(folder, "**", "*.jsonl"), recursive=True))
     processes = [p for p in map(read_process, files) if p is not None and p.slices]
     found = hot_spots(processes)
     if found is None:
         return None
+    calls = glob.glob(os.path.join(folder, "calls-*.json"))
+    found = with_timed_model(found, [read_json(path) for path in calls])
     return replace(found, layers=tuple(_layers(replayer, limit_s)))
+
+
+def with_timed_model(found: HotSpots, timed: Sequence[Mapping[str, object]]) -> HotSpots:
+    """The same with the model's share as its calls were timed, in place of how it was sampled.
+
+    `timed` holds `cpu_s` of calls and `process_cpu_s` of each process that made some. What is left
+    in doubt is how much of a process is no work, which was sampled.
+    """
+    model_s = sum(number(each.get("cpu_s")) or 0.0 for each in timed)
+    whole_s = sum(number(each.get("process_cpu_s")) or 0.0 for each in timed)
+    work_s = whole_s * (1 - found.imports)
+    sampled = found.outside.share
+    if not 0 < model_s < work_s or sampled <= 0:
+        return found
+    in_doubt = _Z * math.sqrt(found.imports * (1 - found.imports) / found.samples) * whole_s
+    low, high = (max(0.0, 1 - model_s / (work_s + sign * in_doubt)) for sign in (-1, 1))
+    share = 1 - model_s / work_s
+
+    def scaled(spot: Spot) -> Spot:
+        own, least, most = (
+            min(1.0, each * share / sampled) for each in (spot.share, spot.low, spot.high)
+        )
+        return replace(spot, share=own, low=least, high=most)
+
+    outside = replace(found.outside, share=share, low=low, high=high)
+    return replace(found, outside=outside, spots=tuple(scaled(each) for each in found.spots))
 
 
 def _layers(replayer: Replayer, limit_s: float | None) -> list[dict[str, object]]:

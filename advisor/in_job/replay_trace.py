@@ -23,7 +23,7 @@ from typing import Any, Callable  # torch, modules and tensors are of the job's 
 
 _WARM_UP = 3  # requests that are served before anything is measured
 _LEAST_ROUNDS = 3
-_LEAST_REQUESTS = 32
+_LEAST_REQUESTS, _LEAST_CALLS = 32, 4
 _TRIAL_S = 0.5
 _LONGEST_REASON = 400
 
@@ -258,8 +258,10 @@ class _Replay:
         }
         round_s = sum([each_s[int(p.get("threads") or threads)] for p in practices])
         most = int((self._until_s - time.monotonic()) / (round_s * (_LEAST_ROUNDS + 1)))
+        # Of large batches several, or there would be nothing to sort.
+        least = max(_LEAST_REQUESTS, _LEAST_CALLS * len(self._calls[0][0]))
         kept = 1
-        while kept < len(self._calls) and self._calls[kept][0][-1] < max(most, _LEAST_REQUESTS):
+        while kept < len(self._calls) and self._calls[kept][0][-1] < max(most, least):
             kept += 1
         self._calls = self._calls[:kept]
         self._requests = self._requests[: self._calls[-1][0][-1] + 1]

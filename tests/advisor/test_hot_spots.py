@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.hot_spots import find_hot_spots, hot_spots, in_words
+from advisor.hot_spots import find_hot_spots, hot_spots, in_words, with_timed_model
 from advisor.replay import Isolation, Replayer
 from advisor.workload import Workload
 from frugalwatch.profile.recorded import Cell, Frame, Process, Slice
@@ -78,6 +78,18 @@ def test_where_the_model_dominates_it_says_no_such_thing() -> None:
     assert found is not None
     assert not found.dominates
     assert in_words(found.as_json())[0].startswith("10 % [")
+
+
+def test_a_model_whose_calls_were_timed_has_the_share_that_they_took() -> None:
+    sampled = hot_spots([recorded(STACKS)])
+    assert sampled is not None
+    # Half of the 4 s were imports; of the 2 s of work 0.2 s were calls.
+    found = with_timed_model(sampled, [{"cpu_s": 0.2, "process_cpu_s": 4.0}])
+    assert found.outside.share == pytest.approx(0.9)
+    assert found.outside.low < 0.9 < found.outside.high
+    assert sum(s.share for s in found.spots) == pytest.approx(0.79 * 0.9 / 0.8)
+    assert with_timed_model(sampled, []) == sampled
+    assert with_timed_model(sampled, [{"cpu_s": 9.0, "process_cpu_s": 4.0}]) == sampled
 
 
 def test_too_few_samples_say_nothing() -> None:
