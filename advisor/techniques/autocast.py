@@ -61,6 +61,7 @@ class Autocast:
             for_good="call the model under torch.autocast:",
             code=f'with torch.autocast("{device}", dtype=torch.{kind}):\n    ...  # the forward',
             risk=f"numbers keep 3 digits inside the model, so its outputs move{unverified}",
+            lossy=True,
         )
 
 
