@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from tests.frugalwatch.daemon.kit import DaemonKit
@@ -11,9 +9,10 @@ from tests.frugalwatch.e2e.kit import Frugalwatch, until
 from tests.support.fake_sysfs import Constant, PowercapTree, Zone
 
 
-@pytest.fixture
-def served(tmp_path: Path):
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory):
     """A daemon with a package of 40 W, and a program that sees no counters of its own."""
+    tmp_path = tmp_path_factory.mktemp("served")
     with PowercapTree(tmp_path, [Zone("package-0", Constant(40.0))]) as tree:
         tree.start()
         kit = DaemonKit(tmp_path, tree)
@@ -53,7 +52,8 @@ def test_the_daemon_can_be_switched_off_as_any_other_source(served) -> None:
 
 def test_a_run_that_reads_the_counter_itself_does_not_ask(served) -> None:
     _, program, tree = served
-    program.environment["FRUGALWATCH_SYSFS"] = tree.sysfs
-    run, _ = program.measure("--", "true")
+    environment = {**program.environment, "FRUGALWATCH_SYSFS": tree.sysfs}
+    own = Frugalwatch(program.folder, environment)
+    run, _ = own.measure("--", "true")
     (device,) = [d for d in run["devices"] if d["device"] == "rapl:package-0"]
     assert "daemon" not in (device["note"] or "")
