@@ -63,11 +63,14 @@ def test_children_that_nobody_waits_for_make_a_lower_bound(
             import signal
             {textwrap.indent(BUSY, " " * 12).strip()}
             signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+            over, lives = os.pipe()
             for _ in range(4):
                 if os.fork() == 0:
                     busy(0.3)
                     os._exit(0)
-            time.sleep(2.5)
+            os.close(lives)
+            os.read(over, 1)  # returns when all of them are gone
+            time.sleep(0.5)
             """
         ),
     )
@@ -84,13 +87,16 @@ def test_a_double_forked_daemon_that_ends_in_time_is_counted(frugalwatch: Frugal
         *python(
             f"""
             {textwrap.indent(BUSY, " " * 12).strip()}
+            over, lives = os.pipe()
             if os.fork() == 0:
                 os.setsid()
                 if os.fork() == 0:
                     busy(0.6)
                 os._exit(0)
             os.wait()
-            time.sleep(2.5)
+            os.close(lives)
+            os.read(over, 1)  # returns when the daemon is gone
+            time.sleep(0.2)
             """
         ),
     )
