@@ -33,6 +33,7 @@ State: TypeAlias = Literal["ok", "failed", "timeout", "unmeasured", "not applied
 
 _SANDBOX = sandbox.__file__
 _PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_PDEATHSIG = 1
 _GRACE_S = 3.0
 # A replay asks no service for the grid's carbon; the command itself sees the user's own value.
 _LIVE_GRID = "FRUGALWATCH_LIVE_GRID"
@@ -137,7 +138,8 @@ class Replayer:
         self.inside: Inside | None = None
         self.work_kind: WorkKind = "unknown"
         # What a replay leaves running becomes our child, and ends with it.
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        self._libc = ctypes.CDLL(None)
+        self._libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
     @property
     def workload(self) -> Workload:
@@ -218,6 +220,7 @@ class Replayer:
                 stdout=output,
                 stderr=errors,
                 start_new_session=True,  # Ctrl-C is for us: we end the replay and report
+                preexec_fn=self._end_with_us,  # noqa: PLW1509 - one system call, of no lock
             )
         ours = frozenset({_SANDBOX, "-m\0frugalwatch"})
         memory = MemoryWatch(process.pid, ours)
@@ -238,6 +241,10 @@ class Replayer:
                 libraries = watcher.libraries
                 self.libraries = None if libraries is None else frozenset(libraries)
             _end(process, before)
+
+    def _end_with_us(self) -> None:
+        """In the new process: be asked to end should we be killed, when nobody reads the result."""
+        self._libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
     def _command(self, change: Change, base: str, hook: dict[str, object]) -> list[str]:
         isolation = self._isolation

@@ -15,6 +15,7 @@ from advisor.commands.common import (
     Replaying,
     asked_of,
     checked_metric,
+    end_as_by_interrupt,
     replay_options,
 )
 from advisor.commands.workload_options import AdviseCommand, Fed, typed_workload, workload_options
@@ -71,6 +72,7 @@ def command(  # noqa: PLR0917 - click gives each option a name
 
     if not command and resume is None:
         raise click.UsageError("what is to be advised on? frugalwatch advise -- COMMAND")
+    end_as_by_interrupt()
     settings = replaying.loaded().settings
     progress = Progress(quiet=replaying.quiet)
     conn = open_store(settings, os.environ)

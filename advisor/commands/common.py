@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -144,6 +145,11 @@ def asked_again(replaying: Replaying, stored: Mapping[str, object]) -> Replaying
     new = {k: v for k in ("budget", "rounds") if (v := getattr(replaying, k)) is not None}
     output = {k: getattr(replaying, k) for k in _OUTPUT}
     return replaying._replace(**{**kept, **new, **output})
+
+
+def end_as_by_interrupt() -> None:
+    """Take a SIGTERM as Ctrl-C: the replay that runs is ended, and what is known is reported."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def replay_options(command: Callable[..., _Answer]) -> Callable[..., _Answer]:

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from advisor.commands.common import Replaying, checked_metric, refuse_late_options, replay_options
+from advisor.commands.common import (
+    Replaying,
+    checked_metric,
+    end_as_by_interrupt,
+    refuse_late_options,
+    replay_options,
+)
 
 if TYPE_CHECKING:
     from advisor.gates.options import GateOptions
@@ -42,6 +48,7 @@ def command(advice: str, command: tuple[str, ...], replaying: Replaying) -> int:
     from frugalwatch.ledger.advice import find_advice, recommended
     from frugalwatch.report.style import choose_style
 
+    end_as_by_interrupt()
     metric = checked_metric(replaying.metric, replaying.tolerance)
     progress = Progress(quiet=replaying.quiet)
     conn = open_store(replaying.loaded().settings, os.environ)

@@ -108,3 +108,40 @@ def test_an_advise_that_was_killed_goes_on_with_its_trials(tmp_path: Path) -> No
 def rows(folder: Path, sql: str) -> list[tuple[object, ...]]:
     with sqlite3.connect(folder / "l.db") as conn:
         return conn.execute(sql).fetchall()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_no_replay_outlives_its_advise(tmp_path: Path, number: signal.Signals) -> None:
+    token = f"{tmp_path}/never-ends"
+    words = ["--ledger", str(tmp_path / "l.db"), "-q", "--", "sh", "-c", "sleep 600", token]
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "frugalwatch", "advise", *words],
+        cwd=tmp_path,
+        env=_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    until = time.monotonic() + PATIENCE_S
+    while not any(line.startswith("sh\0-c") for line in _commands_with(token)):
+        assert process.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    process.send_signal(number)
+    status = process.wait(60)
+    assert status == (-number if number == signal.SIGKILL else 130)
+    while _commands_with(token):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def _commands_with(token: str) -> list[str]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            text = entry.read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if token in text and "advise" not in text:
+            found.append(text)
+    return found
