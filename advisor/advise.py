@@ -52,6 +52,8 @@ from frugalwatch.errors import FrugalWatchError
 # Below this most of what is measured is a process starting, which no switch changes.
 _TOO_SHORT_S = 0.3
 _SHORT_S = 1.0
+# Of the budget: after that nothing further is tried out, so that what works can be measured.
+_TRYING_SHARE = 0.35
 
 
 class CommandFailsError(FrugalWatchError):
@@ -171,7 +173,11 @@ def _search(  # noqa: PLR0917 - one call, all of it needed
             entrants, answers = candidates(facts, hook=options.hook, bench=bench)
             if bench.spent.cpu_s:
                 notes.append(f"building what was tried took {bench.spent.cpu_s:.3g} CPU-seconds")
-        finalists = search.screen(_same_answers(search, options, entrants, facts), FIGURES[unit])
+        working = _same_answers(search, options, entrants, facts, share=_TRYING_SHARE)
+        entrants = [v for v in entrants if v.name not in search.untried]
+        no_time = Applicability(False, "there was no time to try it: a larger --budget")
+        answers += [Answer(name, no_time) for name in search.untried]
+        finalists = search.screen(working, FIGURES[unit])
         finalists = [v for v in finalists if search.screened(v, FIGURES[unit]) < 1]
         finalists = _same_answers(search, options, finalists, facts)
         confirmed = _same_answers(search, options, by_promise(finalists), facts)
@@ -243,14 +249,18 @@ def candidates(
 
 
 def _same_answers(
-    search: Search, options: Options, variants: list[Variant], facts: Facts
+    search: Search,
+    options: Options,
+    variants: list[Variant],
+    facts: Facts,
+    share: float | None = None,
 ) -> list[Variant]:
     """Those of the variants that act, end well, and do not visibly change the answers.
 
     A lossy one must show that it keeps its limit before any time is spent on measuring it.
     Whether a metric stays is told by rounds of all variants only, so with one nobody is out yet.
     """
-    kept = search.try_out(variants)
+    kept = search.try_out(variants, share)
     if options.metric is not None:
         return kept
     computed = _computed(search, facts.inside)

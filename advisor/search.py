@@ -100,6 +100,7 @@ class Search:
         self.trials = Trials()
         self.interrupted = False
         self.out_of_time = False
+        self.untried: list[str] = []  # names of variants for which there was no time
         self._replays = replays
         self._plan = plan
         self._record = record
@@ -129,11 +130,12 @@ class Search:
         self._limit_s = max(_TOO_LONG * taken_s, taken_s + _TOO_LONG_AT_LEAST_S)
         return replay
 
-    def try_out(self, variants: Sequence[Variant]) -> list[Variant]:
+    def try_out(self, variants: Sequence[Variant], share: float | None = None) -> list[Variant]:
         """Those that act and end well, of variants that act inside the program; others pass.
 
         One replay each, in which what its modules compute is kept and compared with the program as
-        written, which is compared with itself first. They count for nothing else.
+        written, which is compared with itself first. They count for nothing else. Once this share
+        of the budget is used the others go untried, and are noted in `untried`.
         """
         inside = [v for v in variants if v.change.switches and v.name not in self.agreements]
         if not inside:
@@ -143,6 +145,10 @@ class Search:
         for variant in (*first, *inside):
             if self.interrupted:
                 break
+            is_late = share is not None and self.spent_s() > share * self._budget_s()
+            if is_late and variant not in (*first, inside[0]):
+                self.untried.append(variant.name)
+                continue
             number = len(self.trials.of(variant.name, "probe")) + 1
             replay = self._try(variant, "probe", number, look=True)
             if replay.ok and self._outputs and not self.interrupted:
@@ -152,7 +158,7 @@ class Search:
                     self.own_agreement = found
                 else:
                     self.agreements[variant.name] = found
-        return [v for v in variants if self._works(v)]
+        return [v for v in variants if self._works(v) and v.name not in self.untried]
 
     def screen(self, entrants: Sequence[Variant], figure: Figure) -> list[Variant]:
         """The entrants that are worth confirming, best first: at most three.

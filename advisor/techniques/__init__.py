@@ -26,25 +26,28 @@ __all__ = ["techniques"]
 
 
 def techniques(*, hook: bool = True) -> tuple[Technique, ...]:
-    """The techniques that need nothing but a command; without the hook those that act outside."""
+    """The techniques that need nothing but a command; without the hook those that act outside.
+
+    First what saves most where it applies, last what takes long to try: time may run out between.
+    """
     outside: tuple[Technique, ...] = (Threads(), Spinning(), Allocator())
     inside: tuple[Technique, ...] = (
-        InferenceMode(),
-        Autocast(),
-        ChannelsLast(),
-        Compiled(),
         OnnxRuntime(),
-        OpenVino(),
-        DynamicInt8(),
         StaticInt8(),
         WeightInt8(),
+        DynamicInt8(),
         Unpadding(),
+        SessionSpinning(),
+        SessionOptimization(),
+        SessionInt8(),
+        InferenceMode(),
+        ChannelsLast(),
         LoaderWorkers(),
         PinnedMemory(),
         Tf32(),
         CudnnBenchmark(),
-        SessionSpinning(),
-        SessionOptimization(),
-        SessionInt8(),
+        OpenVino(),
+        Autocast(),
+        Compiled(),
     )
     return (*outside, *inside) if hook else outside

@@ -7,6 +7,7 @@ import pytest
 from advisor.budget import Budget
 from advisor.search import FINALISTS, Plan
 from advisor.stacking import by_promise, combinations
+from advisor.techniques.base import Change, Variant
 from advisor.trials import AGAIN, BASE, Trial, cpu_s
 from tests.advisor.kit import ScriptedReplays, search, variant
 
@@ -116,3 +117,14 @@ def test_too_little_time_keeps_the_second_yardstick() -> None:
     hunt.confirm([first, variant("b"), reference], reference)
     assert hunt.trials.of("one thread", "confirmation")
     assert not hunt.trials.of("b", "confirmation")
+
+
+def test_what_there_is_no_time_to_try_is_named_and_the_first_is_always_tried() -> None:
+    inside = [Variant(f"v{n}", f"v{n}", Change({}, (), {"threads": n})) for n in range(1, 6)]
+    hunt = search(ScriptedReplays({}, noise=0.0), Plan(Budget(10)))
+    hunt.look()
+    assert [v.name for v in hunt.try_out(inside, 0.35)] == ["v1", "v2"]
+    assert hunt.untried == ["v3", "v4", "v5"]
+    late = search(ScriptedReplays({}, noise=0.0), Plan(Budget(1)))
+    late.look()
+    assert [v.name for v in late.try_out(inside, 0.35)] == ["v1"]
