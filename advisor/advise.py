@@ -186,6 +186,10 @@ def _search(  # noqa: PLR0917 - one call, all of it needed
         search.confirm(confirmed, reference)
         finalists = confirmed
         aside = _beside(search, replayer, facts, options, finalists)
+        if facts.inside is not None and not aside["hot_spots"] and not search.interrupted:
+            notes.append(
+                "too little was seen of it to tell what is outside of the model: give it more work"
+            )
     found = _Found(unit, entrants, finalists, answers, reference, notes, replayer.inside)
     found = replace(found, work_kind=replayer.work_kind)
     return {**_document(number, workload, options, search, found), **aside}

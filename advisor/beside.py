@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from advisor.hot_spots import find_hot_spots
-from advisor.trace.found import serve
+from advisor.trace.found import Serving, serve
 from advisor.trace.measure import Replayed, Untold, replay_trace
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 # Of the time for all: what the trace may use of it, and seconds at least and at most.
 _TRACE_SHARE, _TRACE_LEAST_S, _TRACE_MOST_S = 0.3, 10.0, 120.0
 _PROFILE_LIMIT_S = 600.0
+# Of its work: where more is surely outside of its modules, how they are called is not looked at.
+_HARDLY_THE_MODEL = 0.9
 
 
 def beside(
@@ -42,6 +44,40 @@ def beside(
     """
     if facts.inside is None:
         return {"trace": None, "hot_spots": None}
+    tell("a profile of the program as written")
+    spots = find_hot_spots(replayer, _PROFILE_LIMIT_S, learns=facts.inside.learns)
+    if spots is not None and spots.outside.low > _HARDLY_THE_MODEL:
+        most = f"{100 * (1 - spots.outside.low):.2g} %"
+        reason = f"its modules use {most} of the CPU time of its work at most"
+        serving: Serving | None = Serving("", None, {}, reason)
+    else:
+        serving = _served(
+            replayer,
+            facts,
+            time_s=time_s,
+            latency_limit_s=latency_limit_s,
+            seed=seed,
+            swaps=swaps,
+            gates=gates,
+            tell=tell,
+        )
+    return {
+        "trace": None if serving is None else serving.as_json(),
+        "hot_spots": None if spots is None else spots.as_json(),
+    }
+
+
+def _served(
+    replayer: Replayer,
+    facts: Facts,
+    *,
+    time_s: float | None,
+    latency_limit_s: float | None,
+    seed: int,
+    swaps: Sequence[Variant],
+    gates: GateOptions,
+    tell: Callable[[str], None],
+) -> Serving | None:
     wanted_s = _TRACE_MOST_S if time_s is None else _TRACE_SHARE * time_s
     seconds = min(_TRACE_MOST_S, max(_TRACE_LEAST_S, wanted_s))
 
@@ -51,12 +87,5 @@ def beside(
         tell("the trace of its requests")
         return replay_trace(replayer, sample, module, practices, seconds=seconds, seed=seed)
 
-    serving = serve(
-        facts.sample, facts.inside, latency_limit_s, replaying, swaps=swaps, gates=gates
-    )
-    tell("a profile of the program as written")
-    spots = find_hot_spots(replayer, _PROFILE_LIMIT_S, learns=facts.inside.learns)
-    return {
-        "trace": None if serving is None else serving.as_json(),
-        "hot_spots": None if spots is None else spots.as_json(),
-    }
+    assert facts.inside is not None
+    return serve(facts.sample, facts.inside, latency_limit_s, replaying, swaps=swaps, gates=gates)
