@@ -55,7 +55,7 @@ def command(  # noqa: PLR0917 - click gives each option a name
     frugalwatch advise 40                       a recorded run
     frugalwatch advise model.onnx               a model file (--inputs data.npz)
     frugalwatch advise C3                       a capture
-    frugalwatch advise workload.py              a file with load_model() and inputs()
+    frugalwatch advise workload.py              a file with load_model(), inputs()
     frugalwatch advise --metric 'accuracy: (\\S+)' -- python eval.py
     frugalwatch advise --resume A7              one that was cut short
 

@@ -29,9 +29,12 @@ class Facts(Static):
     def __init__(self) -> None:
         super().__init__(id="facts")
         self._text = Text()
+        self._run: RunNow | None = None
+        self._unit: Unit = "Wh"
 
     def show_run(self, run: RunNow | None, unit: Unit) -> None:
         """Write the panel for this run; nothing while there is no room for it."""
+        self._run, self._unit = run, unit
         if not self.display:
             return
         text = Text(no_wrap=True, overflow="ellipsis")
@@ -46,6 +49,10 @@ class Facts(Static):
         if text != self._text:
             self._text = text
             self.update(text, layout=False)
+
+    def on_resize(self) -> None:
+        """Fill the height that there is now."""
+        self.show_run(self._run, self._unit)
 
 
 def _sections(run: RunNow, unit: Unit) -> list[tuple[str, list[str]]]:
