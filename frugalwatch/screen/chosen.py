@@ -90,11 +90,13 @@ class ChosenRun:
             waits = began < self._figures_due_ns and record.ended_ns == self._record.ended_ns
             if waits or record == self._record:
                 return self._figures
+        loads_modules = self._figures is None  # the first time, which tells nothing of later ones
         self._record = record
         self._figures = figures_so_far(connection, record, factor, settings)
         # Of the processor, not of the clock: on a busy machine figures are no rarer for that.
         took = time.thread_time_ns() - used
-        self._figures_due_ns = began + (_SHARE_OF_TIME * took if took > _QUICK_NS else 0)
+        is_quick = loads_modules or took <= _QUICK_NS
+        self._figures_due_ns = began + (0 if is_quick else _SHARE_OF_TIME * took)
         return self._figures
 
     # -- a run without its final figures -----------------------------------------------------------
