@@ -41,18 +41,19 @@ def verdict(
 ) -> tuple[Verdict, str]:
     """Compare what was measured with the cautious end of the promise, with the reason.
 
-    Held: it saves, clearly, and at least the cautious end. Not held: it saves clearly less than
-    that. Between the two it cannot be told.
+    Held: it saves, clearly, and at least the cautious end. Not held: it saves less than that by
+    more than the program differs from itself (`itself`), which the intervals within one session do
+    not hold. Between the two it cannot be told.
     """
     if measured is None:
         return "cannot_tell", "Too few rounds in the time that there was."
     if itself is None or itself > TOO_NOISY:
         return "cannot_tell", "The host is too noisy: the program differs as much from itself."
-    if measured.low > promised_high:
+    if measured.low > promised_high * (1 + itself):
         return "not_held", "It saves clearly less than the cautious end of the promise."
     if measured.high < 1 and measured.value <= promised_high:
         return "held", "It saves at least the cautious end of the promise."
-    return "cannot_tell", "The interval reaches to both sides of the promise."
+    return "cannot_tell", "It is too near to the cautious end of the promise to tell."
 
 
 def verify(

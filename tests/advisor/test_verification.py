@@ -15,6 +15,7 @@ from advisor.verification import verdict
         (Ratio(0.70, 0.66, 0.74, 8), "held"),  # just the cautious end, and clearly a saving
         (Ratio(0.80, 0.75, 0.85, 8), "not_held"),  # saves, but clearly less than promised
         (Ratio(1.20, 1.10, 1.30, 8), "not_held"),
+        (Ratio(0.74, 0.72, 0.76, 8), "cannot_tell"),  # less, but within the resolution of 5 %
         (Ratio(0.65, 0.40, 1.10, 8), "cannot_tell"),  # it may save nothing
         (Ratio(0.75, 0.60, 0.90, 8), "cannot_tell"),
         (None, "cannot_tell"),
