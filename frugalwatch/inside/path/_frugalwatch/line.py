@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PIPE_VARIABLE = "FRUGALWATCH_PIPE"
-# What is counted is told at most this often, so that counting costs an addition. A short program
-# is told of in more detail: each telling costs some 0.1 ms.
+# What is counted is told at most this often, so that counting costs an addition. The first seconds
+# of counting are told in more detail, for programs that are short: each telling costs some 0.1 ms.
 _EARLY_NS = 3_000_000_000
 _EARLY_PERIOD_NS = 100_000_000
 _PERIOD_NS = 250_000_000
@@ -51,7 +51,7 @@ class Line:
 
     def _begin(self) -> None:
         self._pid = os.getpid()
-        self._began_ns = time.monotonic_ns()
+        self._counts_since_ns = 0
         self._gathers = False  # messages wait for each other, to be written at once
         self._lock = _thread.allocate_lock()
         self._queue: "list[bytes]" = []
@@ -120,7 +120,9 @@ class Line:
 
     def period_ns(self, now_ns: int) -> int:
         """How long to wait from one telling of counts to the next."""
-        return _EARLY_PERIOD_NS if now_ns - self._began_ns < _EARLY_NS else _PERIOD_NS
+        if not self._counts_since_ns:
+            self._counts_since_ns = now_ns
+        return _EARLY_PERIOD_NS if now_ns - self._counts_since_ns < _EARLY_NS else _PERIOD_NS
 
     def tell_counts(self, final: bool = False) -> None:
         """Say what was counted and not told yet."""
