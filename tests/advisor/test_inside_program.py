@@ -7,6 +7,7 @@ gradients are on, and a dataset that sleeps.
 from __future__ import annotations
 
 import json
+import math
 import os
 import sqlite3
 import sys
@@ -87,9 +88,11 @@ def test_what_a_program_does_is_seen_and_its_switches_are_measured(
 ) -> None:
     only: tuple[Technique, ...] = (InferenceMode(),)
     monkeypatch.setattr("advisor.advise.techniques", lambda *, hook: only if hook else ())
+    # The least of rounds, and yet both ways are tried out.
+    monkeypatch.setattr("advisor.advise._TRYING_SHARE", math.inf)
     work = workload(tmp_path, "infer.py", FORGETFUL)
     with closing(open_ledger(str(tmp_path / "l.db"), create=True)) as conn:
-        options = Options(Plan(Budget(1), rounds=3), Isolation())
+        options = Options(Plan(Budget(1), rounds=2), Isolation())
         document: dict[str, Any] = advise(conn, work, options, lambda _: None)
     rows = {r["name"]: r for r in document["recommendations"] + document["not_recommended"]}
 

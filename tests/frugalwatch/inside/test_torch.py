@@ -57,8 +57,10 @@ def test_step_times_are_told_as_a_histogram(scenarios: Ran) -> None:
     for _, _, unit, pairs in scenarios.told("times"):
         assert unit == "step"
         buckets |= dict(pairs)  # the last one holds
-    # One fewer than steps for each thread, and after each evaluation.
-    assert scenarios.counts()["step"] - 30 < sum(buckets.values()) < scenarios.counts()["step"]
+    # One fewer than steps for each thread, and after each evaluation; where steps are short, up to
+    # six more at each end of a thread, that no timed one has stood for yet.
+    steps = scenarios.counts()["step"]
+    assert steps - 150 < sum(buckets.values()) < steps
     assert all(1.02**bucket < 100e9 for bucket in buckets)
 
 
