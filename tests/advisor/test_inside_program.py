@@ -92,7 +92,7 @@ def test_what_a_program_does_is_seen_and_its_switches_are_measured(
     monkeypatch.setattr("advisor.advise._TRYING_SHARE", math.inf)
     work = workload(tmp_path, "infer.py", FORGETFUL)
     with closing(open_ledger(str(tmp_path / "l.db"), create=True)) as conn:
-        options = Options(Plan(Budget(1), rounds=2), Isolation())
+        options = Options(Plan(Budget(1), rounds=3), Isolation())
         document: dict[str, Any] = advise(conn, work, options, lambda _: None)
     rows = {r["name"]: r for r in document["recommendations"] + document["not_recommended"]}
 
