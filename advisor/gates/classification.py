@@ -10,10 +10,9 @@ from advisor.gates.result import (
     GateResult,
     WorstClass,
     bounds,
+    conclude,
     decide,
-    more_inputs,
     percent,
-    untold,
 )
 
 if TYPE_CHECKING:
@@ -48,28 +47,21 @@ def judge(
         kept = f"{percent(worst.value)} of its {worst.inputs:,} inputs"
         text += f"; class {worst.index} is kept in {kept}"
     class_limit = 1 - _CLASS_FACTOR * (1 - limit)
-    more = None
     if worst is not None and worst.high < class_limit and judged >= ENOUGH:
         acceptable = False
         text += f", which is too few ({percent(class_limit)} at least)"
-    elif acceptable is None:
-        more = more_inputs(found, limit, judged)
-        text += f"; {untold(more)}"
     shown = {"mean_kl_nats": divergence(original, changed)} if original.ndim == 2 else {}
-    return GateResult(
+    return conclude(
         "classification",
         "agreement",
-        found.value,
-        found.low,
-        found.high,
+        found,
         limit,
-        judged,
-        acceptable,
-        text,
-        more,
-        worst,
-        shown,
-        of,
+        judged=judged,
+        acceptable=acceptable,
+        sentence=text,
+        worst=worst,
+        shown=shown,
+        of=of,
     )
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from advisor.gates.intervals import of_mean
-from advisor.gates.result import GateResult, bounds, decide, more_inputs, percent, untold
+from advisor.gates.result import GateResult, bounds, conclude, decide, percent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,29 +53,21 @@ def judge(original: Vectors, changed: Vectors, limit: float, *, of: str = "") ->
         f"{bounds(found)} of the {NEIGHBOURS} nearest neighbours stay (of {judged:,} inputs, among"
         f" {among} each), limit {percent(limit)}"
     )
-    more = None
-    if acceptable is None:
-        more = more_inputs(found, limit, judged)
-        text += f"; {untold(more)}"
     shown = {"spearman": float(np.mean(correlations)) if correlations else float("nan")}
     if own.shape == new.shape and judged:
         cosines = np.einsum("ij,ij->i", own, new)
         shown["cosine_mean"] = float(cosines.mean())
         shown["cosine_p5"] = float(np.quantile(cosines, 0.05))
-    return GateResult(
+    return conclude(
         "embedding",
         "overlap",
-        found.value,
-        found.low,
-        found.high,
+        found,
         limit,
-        judged,
-        acceptable,
-        text,
-        more,
-        None,
-        shown,
-        of,
+        judged=judged,
+        acceptable=acceptable,
+        sentence=text,
+        shown=shown,
+        of=of,
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from advisor.gates.intervals import of_clusters
-from advisor.gates.result import GateResult, bounds, decide, more_inputs, percent, untold
+from advisor.gates.result import GateResult, bounds, conclude, decide, percent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,25 +45,17 @@ def judge(
         f"{bounds(found)} of {int(sizes.sum()):,} tokens stay (of {judged:,} inputs),"
         f" limit {percent(limit)}"
     )
-    more = None
-    if acceptable is None:
-        more = more_inputs(found, limit, judged)
-        text += f"; {untold(more)}"
     whole = float(np.mean(hits == sizes)) if judged else float("nan")
-    return GateResult(
+    return conclude(
         "generation",
         "tokens",
-        found.value,
-        found.low,
-        found.high,
+        found,
         limit,
-        judged,
-        acceptable,
-        text,
-        more,
-        None,
-        {"texts_unchanged": whole},
-        of,
+        judged=judged,
+        acceptable=acceptable,
+        sentence=text,
+        shown={"texts_unchanged": whole},
+        of=of,
     )
 
 

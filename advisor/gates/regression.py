@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from advisor.gates.intervals import of_quantile
-from advisor.gates.result import GateResult, bounds, decide, more_inputs, percent, untold
+from advisor.gates.result import GateResult, bounds, conclude, decide, percent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,28 +33,20 @@ def judge(original: Numbers, changed: Numbers, limit: float, *, of: str = "") ->
         f"95 of 100 numbers move by {bounds(found, 2)} at most (of {judged:,} inputs),"
         f" limit {percent(limit, 2)}"
     )
-    more = None
-    if acceptable is None:
-        more = more_inputs(found, limit, judged)
-        text += f"; {untold(more)}"
     shown = {
         "error_median": float(np.median(found_errors)) if judged else float("nan"),
         "error_largest": float(np.max(found_errors)) if judged else float("nan"),
     }
-    return GateResult(
+    return conclude(
         "regression",
         "error",
-        found.value,
-        found.low,
-        found.high,
+        found,
         limit,
-        judged,
-        acceptable,
-        text,
-        more,
-        None,
-        shown,
-        of,
+        judged=judged,
+        acceptable=acceptable,
+        sentence=text,
+        shown=shown,
+        of=of,
     )
 
 

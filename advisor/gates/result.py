@@ -89,6 +89,30 @@ class GateResult:
         }
 
 
+def conclude(
+    kind: Kind,
+    measure: str,
+    found: Interval,
+    limit: float,
+    *,
+    judged: int,
+    acceptable: bool | None,
+    sentence: str,
+    worst: WorstClass | None = None,
+    shown: Mapping[str, float],
+    of: str,
+) -> GateResult:
+    """The result of a gate; where it cannot be told, with what would tell, in the sentence too."""
+    more = None
+    if acceptable is None:
+        more = more_inputs(found, limit, judged)
+        sentence += f"; {untold(more)}"
+    value, low, high = found.value, found.low, found.high
+    return GateResult(
+        kind, measure, value, low, high, limit, judged, acceptable, sentence, more, worst, shown, of
+    )
+
+
 def decide(found: Interval, limit: float, judged: int, *, at_least: bool = True) -> bool | None:
     """Whether a value keeps its limit; None where that cannot be told.
 
