@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from advisor.inside import Inside
 from advisor.techniques.base import Applicability, Change, Facts, Variant
-from advisor.techniques.torch_facts import refuse_without_torch
+from advisor.techniques.torch_facts import torch_inside
 
 # As Linux names them in /proc/cpuinfo. The last one is Arm's.
 _CPU_UNITS = ("amx_bf16", "avx512_bf16", "bf16")
@@ -23,11 +23,9 @@ class Autocast:
     name = "autocast"
 
     def applies(self, facts: Facts) -> Applicability:
-        refused = refuse_without_torch(facts)
-        if refused is not None:
-            return refused
-        inside = facts.inside
-        assert inside is not None
+        inside = torch_inside(facts)
+        if isinstance(inside, Applicability):
+            return inside
         used = [r.autocast for r in inside.roots if r.autocast]
         if used:
             return Applicability(False, f"the program uses autocast itself ({used[0]})")

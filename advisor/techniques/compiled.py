@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 
 from advisor.techniques.base import Applicability, Change, Facts, Variant
-from advisor.techniques.torch_facts import refuse_without_torch
+from advisor.techniques.torch_facts import torch_inside
 
 _COMPILERS = ("g++", "clang++", "c++")
 # Each distinct shape of inputs may be compiled anew; above this many it becomes one for all.
@@ -23,11 +23,9 @@ class Compiled:
     name = "torch.compile"
 
     def applies(self, facts: Facts) -> Applicability:
-        refused = refuse_without_torch(facts)
-        if refused is not None:
-            return refused
-        inside = facts.inside
-        assert inside is not None
+        inside = torch_inside(facts)
+        if isinstance(inside, Applicability):
+            return inside
         if all(r.compiled for r in inside.roots):
             return Applicability(False, "the program compiles its modules itself")
         if not inside.on_gpu and not _compiler(facts):

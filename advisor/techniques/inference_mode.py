@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from advisor.inside import Inside
 from advisor.techniques.base import Applicability, Change, Facts, Variant
-from advisor.techniques.torch_facts import refuse_without_torch
+from advisor.techniques.torch_facts import torch_inside
 
 _CODE = """with torch.inference_mode():
     ...  # the loop that calls the model"""
@@ -22,11 +22,9 @@ class InferenceMode:
     name = "inference mode"
 
     def applies(self, facts: Facts) -> Applicability:
-        refused = refuse_without_torch(facts)
-        if refused is not None:
-            return refused
-        inside = facts.inside
-        assert inside is not None
+        inside = torch_inside(facts)
+        if isinstance(inside, Applicability):
+            return inside
         if inside.learns:
             return Applicability(False, "it trains: gradients are needed")
         with_gradients = sum(r.called("training", "grad") for r in inside.roots)

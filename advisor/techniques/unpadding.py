@@ -10,7 +10,7 @@ import os
 
 from advisor.inside import Padding, Root
 from advisor.techniques.base import Applicability, Change, Facts, Variant
-from advisor.techniques.torch_facts import refuse_without_torch
+from advisor.techniques.torch_facts import torch_inside
 
 # Under this share of padding there is less to save than a second call costs.
 _WORTH_IT = 0.05
@@ -33,11 +33,9 @@ class Unpadding:
     name = "un-padding"
 
     def applies(self, facts: Facts) -> Applicability:
-        refused = refuse_without_torch(facts)
-        if refused is not None:
-            return refused
-        inside = facts.inside
-        assert inside is not None
+        inside = torch_inside(facts)
+        if isinstance(inside, Applicability):
+            return inside
         if inside.learns:
             return Applicability(False, "it trains: gradients would be summed in another order")
         masked = [root.padding for root in inside.roots if root.padding is not None]
