@@ -37,7 +37,7 @@ def make(module: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
     folder = str(options["folder"])
     began_s, cpu_s = time.monotonic(), time.process_time()
     try:
-        found = _exported(module, args, kwargs, options)
+        found = exported(module, args, kwargs, options)
     except Exception as error:  # noqa: BLE001 - whatever the module or the exporter raises
         traceback.print_exc()
         known = isinstance(error, CannotExportError) or type(error).__name__ == "RefusedError"
@@ -51,15 +51,20 @@ def make(module: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
     os._exit(0)  # the rest of the program would be measured by nobody
 
 
-def _exported(module: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> dict[str, Any]:
+def exported(module: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """Export a module and check the export; what is known of it. Raises CannotExportError.
+
+    Of a module that was made from another one, `options` has that one's `weights_digest`, and the
+    tensors of `calls` to check it on by its own answers.
+    """
     import torch
 
-    swap = _load(str(options["swap"]))
+    swap = load_file(str(options["swap"]))
     folder = str(options["folder"])
     with torch.inference_mode(False), torch.no_grad(), torch.autocast("cpu", enabled=False):
-        digest = swap.weights_digest(module)
+        digest = options.get("weights_digest") or swap.weights_digest(module)
         module.eval()
-        args, kwargs = torch.utils._pytree.tree_map(_own, (tuple(args), dict(kwargs)))
+        args, kwargs = torch.utils._pytree.tree_map(own_tensor, (tuple(args), dict(kwargs)))
         first = module(*args, **kwargs)
         distance = swap.relative_distance(first, module(*args, **kwargs))
         if distance > _ROUNDING:
@@ -67,7 +72,10 @@ def _exported(module: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> d
         torch.set_num_threads(1)
         _prefer_plain_attention(torch, module)
         calls = [_read_call(*each) for each in options.get("samples") or ()]
-        wrapped = _Flat(torch, swap, module, args, kwargs)
+        wrapped = Flat(torch, swap, module, args, kwargs)
+        for call in options.get("calls") or ():
+            own = wrapped.with_tensors(call)
+            calls.append((*own, module(*own[0], **own[1])))
         problems: list[str] = []
         for way, dims in _ways(swap, wrapped, calls):
             try:
@@ -82,11 +90,12 @@ def _exported(module: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> d
     raise CannotExportError(_plain(problems))
 
 
-def _own(value: Any) -> Any:
+def own_tensor(value: Any) -> Any:
+    """A tensor's values on their own; what is no tensor as it is."""
     return value.detach().clone() if hasattr(value, "detach") else value
 
 
-class _Flat:
+class Flat:
     """The module as a function of its tensors in order, which is what exporting needs."""
 
     def __init__(self, torch: Any, swap: Any, module: Any, args: Any, kwargs: Any) -> None:
@@ -187,7 +196,7 @@ def _put(path: Any, value: Any, new: dict[Any, Any]) -> Any:
     return value
 
 
-def _ways(swap: Any, wrapped: _Flat, calls: list[Any]) -> Any:
+def _ways(swap: Any, wrapped: Flat, calls: list[Any]) -> Any:
     """Which dimensions stay open: all that may differ, the batch alone, those that did, none."""
     shapes = [[tuple(t.shape) for t in wrapped.tensors()]]
     for args, kwargs, _ in calls:
@@ -227,7 +236,7 @@ def _ways(swap: Any, wrapped: _Flat, calls: list[Any]) -> Any:
             yield way, dims
 
 
-def _export(torch: Any, wrapped: _Flat, dims: Any, folder: str) -> int:
+def _export(torch: Any, wrapped: Flat, dims: Any, folder: str) -> int:
     """Write model.onnx; the opset that it was possible with. Raises what torch raises last."""
     model = _as_module(torch, wrapped)
     wrapped.answer(*wrapped.tensors())
@@ -256,7 +265,7 @@ def _export(torch: Any, wrapped: _Flat, dims: Any, folder: str) -> int:
     raise problem
 
 
-def _as_module(torch: Any, wrapped: _Flat) -> Any:
+def _as_module(torch: Any, wrapped: Flat) -> Any:
     class Exported(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
@@ -386,7 +395,8 @@ def _write(path: str, value: object) -> None:
         json.dump(value, file, indent=1)
 
 
-def _load(path: str) -> Any:
+def load_file(path: str) -> Any:
+    """The module in a Python file, in nobody's way."""
     spec = importlib.util.spec_from_file_location("_frugalwatch_swap", path)
     assert spec is not None
     assert spec.loader is not None
