@@ -151,6 +151,8 @@ def _aim(target: Target, found: Sequence[Mapping[str, Any]], advice: Mapping[str
         found = (advice.get("trace") or {}).get("recommendations", ())
     elif target.kind == "lossless":
         found = [r for r in found if r["quality"].get("lossless")]
+    elif target.kind in ("student", "no student"):
+        found = [r for r in found if has_student(str(r["name"])) == (target.kind == "student")]
     fitting = [(g, r) for r in found if (g := per_request(r)) is not None]
     if not fitting:
         return Aim(target.kind, target.gain, target.fair, "none", None, None, "not tried")
@@ -165,6 +167,11 @@ def _aim(target: Target, found: Sequence[Mapping[str, Any]], advice: Mapping[str
         fair,
         verdict(target, reached, fair),
     )
+
+
+def has_student(name: str) -> bool:
+    """Whether a change has a smaller model that learnt from the original in it."""
+    return any(word in name for word in ("student", "cascade", "exit"))
 
 
 def verdict(target: Target, reached: Gain, fair: Gain | None) -> str:

@@ -9,19 +9,21 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 PROGRAMS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "workloads")
-Kind: TypeAlias = Literal["lossless", "any", "on trace"]
+Kind: TypeAlias = Literal["lossless", "any", "on trace", "no student", "student"]
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
     """What one more request should cost less, as gains: 3.0 is a third of the CPU seconds.
 
-    `kind` says which changes count: lossless ones; all that the quality gate lets through; or
-    those that were replayed on a trace of requests. `fair` is against one thread.
+    `kind` says which changes count: lossless ones; all that the quality gate lets through; those
+    without a smaller model that learnt, or with one; or those that were replayed on a trace of
+    requests. `fair` is against one thread.
     """
 
     kind: Kind
@@ -35,7 +37,7 @@ class Workload:
 
     `options` are of `frugalwatch advise`. `share` names a program run whose output tells the true
     share of preprocessing in the CPU time of requests, in percent. `nothing` is true where nothing
-    is worth doing.
+    is worth doing. `tokens` is how many a request has, where that is what people count.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Workload:
     share: tuple[str, ...] = ()
     nothing: bool = False
     unit: str = "call"
+    tokens: int | None = None
 
     def command(self, python: str, cache: str) -> list[str]:
         """What a user would type."""
@@ -115,18 +118,22 @@ WORKLOADS = (
 )
 
 
-def prepare(python: str, cache: str) -> None:
+# What is made once: the file in the cache, and the program that makes it.
+Making: TypeAlias = tuple[str, tuple[str, ...]]
+_MADE: tuple[Making, ...] = (
+    ("digits.pt", ("digits_train.py", "--checkpoint", "{cache}/{file}")),
+    (
+        "digits.int8.onnx",
+        ("digits_export.py", "--checkpoint", "{cache}/digits.pt", "--out", "{cache}/{file}"),
+    ),
+    ("sessions.jsonl", ("log_write.py", "--out", "{cache}/{file}")),
+)
+
+
+def prepare(python: str, cache: str, made: Sequence[Making] = _MADE) -> None:
     """Make what the programs read, unless it is there: minutes the first time."""
     os.makedirs(cache, exist_ok=True)
-    steps = (
-        ("digits.pt", ("digits_train.py", "--checkpoint", "{cache}/digits.pt")),
-        (
-            "digits.int8.onnx",
-            ("digits_export.py", "--checkpoint", "{cache}/digits.pt", "--out", "{cache}/{file}"),
-        ),
-        ("sessions.jsonl", ("log_write.py", "--out", "{cache}/{file}")),
-    )
-    for file, program in steps:
+    for file, program in made:
         if os.path.exists(os.path.join(cache, file)):
             continue
         print(f"making {file}", file=sys.stderr)
