@@ -49,6 +49,24 @@ ADVICE_VARIABLE = "FRUGALWATCH_ADVICE"
 @click.option("--source-off", multiple=True, help="Do not use this power source (repeatable).")
 @click.option("--wait-descendants", is_flag=True, help="Wait for what the job leaves running.")
 @click.option("--with", "advice", metavar="ADVICE", help="Apply this advice: A1, or A1.2.")
+@click.option(
+    "--budget",
+    multiple=True,
+    metavar="AMOUNT",
+    help="Say when the job has used more: 0.5kWh, 200gCO2e, 2EUR (repeatable).",
+)
+@click.option(
+    "--on-exceed",
+    type=click.Choice(["warn", "term"]),
+    help="What a --budget does: warn, or send the job SIGTERM too (warn).",
+)
+@click.option(
+    "--alert",
+    "alerts",
+    multiple=True,
+    metavar="FIGURE>VALUE",
+    help="Say when a figure is crossed: 'p95>200ms', 'Wh/request>0.002' (repeatable).",
+)
 @hook_options
 @click.option("--strict", is_flag=True, help="Exit 125 if the job ran but was not measured.")
 def command(  # noqa: PLR0917 - click passes every option by its name
@@ -75,7 +93,7 @@ def command(  # noqa: PLR0917 - click passes every option by its name
     argv = command[1:] if command[0] == "--" else command
     if not argv:
         raise click.UsageError("no command given")
-    chosen: dict[str, object] = {**settings}
+    chosen: dict[str, object] = {k: v for k, v in settings.items() if v != ()}
     asked_of_hook = take_hook_options(chosen)
     if no_hook:
         chosen["hook"] = False
@@ -98,8 +116,13 @@ def command(  # noqa: PLR0917 - click passes every option by its name
     from frugalwatch.supervisor.sampler_link import see_off
     from frugalwatch.supervisor.supervise import Request, supervise
 
-    warnings = tuple(f"configuration: {problem}" for problem in loaded.problems)
+    warnings = [f"configuration: {problem}" for problem in loaded.problems]
     environment, run_settings = caller_environment(), loaded.settings
+    if run_settings.budget or run_settings.alerts or run_settings.on_exceed != "warn":
+        from frugalwatch.budgets.before_run import check_asked
+
+        run_settings, more = check_asked(loaded)
+        warnings += more
     if advice is not None:
         environment, run_settings = _with_advice(advice, environment, run_settings, asked_of_hook)
     capture = _begin_capture(asked_of_hook, argv, cwd, environment, run_settings)
@@ -110,10 +133,11 @@ def command(  # noqa: PLR0917 - click passes every option by its name
             environment=environment,
             settings=run_settings,
             ledger_path=ledger_path(loaded.settings, os.environ),
-            warnings=warnings,
+            warnings=tuple(warnings),
             wait_descendants=wait_descendants,
             keep_stdout=json_target is not None and json_target.startswith(("-", "/dev/")),
             hook=asked_of_hook,
+            quiet=quiet,
         )
     )
     try:

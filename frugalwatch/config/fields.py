@@ -111,6 +111,36 @@ FIELDS: Mapping[str, Field] = {
     "daemon_group": Field(
         "text", "Group whose members the daemon's socket serves.", project_may_set=False
     ),
+    "budget": Field("list", "What each run may use: 0.5kWh, 200gCO2e, 2EUR."),
+    "on_exceed": Field(
+        "choice",
+        "What happens when a run exceeds its budget: it is said, or the job gets SIGTERM too.",
+        choices=("warn", "term"),
+        project_may_set=False,
+    ),
+    "alerts": Field("list", "Thresholds on what a job tells: p95>200ms, Wh/request>0.002."),
+    "daemon_budgets": Field(
+        "list",
+        "What the machine, or a user, may use in a day: machine 5kWh/day, user alice 1kWh/day.",
+        project_may_set=False,
+    ),
+    "alert_desktop": Field(
+        "switch", "Show alerts and budgets on the desktop (notify-send).", project_may_set=False
+    ),
+    "alert_webhook": Field(
+        "text", "Address that gets them as JSON (frugalwatch.alert/1).", project_may_set=False
+    ),
+    "alert_command": Field(
+        "list", "Command that is run for each, word by word, no shell.", project_may_set=False
+    ),
+    "mask": Field(
+        "list",
+        "Patterns of what is stored as *** in command lines; of a pattern with groups, the groups.",
+        project_may_set=False,
+    ),
+    "profile_days": Field(
+        "number", "Days after which profiles of runs are deleted.", 0.0, 36500.0
+    ),
 }
 
 

@@ -39,3 +39,12 @@ class Settings(NamedTuple):
     daemon_ledger: str | None = None  # the daemon's own database; None: see daemon.places
     daemon_socket: str | None = None  # where the daemon serves, and where runs look for it
     daemon_group: str = "frugalwatch"  # whose members the daemon serves
+    budget: tuple[str, ...] = ()  # what a run may use: 0.5kWh, 200gCO2e, 2EUR
+    on_exceed: Literal["warn", "term"] = "warn"
+    alerts: tuple[str, ...] = ()  # p95>200ms, Wh/request>0.002
+    daemon_budgets: tuple[str, ...] = ()  # machine 5kWh/day, user alice 1kWh/day
+    alert_desktop: bool = False
+    alert_webhook: str | None = None
+    alert_command: tuple[str, ...] = ()
+    mask: tuple[str, ...] = ()  # patterns of what must not be stored of a command line
+    profile_days: float = 7.0  # after which profiles are deleted

@@ -80,6 +80,7 @@ def build(
         "metrics": _metrics(connection, run["id"], window),
         "events": _events(connection, run["id"], window),
     }
+    document |= _budgets(connection, run["id"], document, window, factor, settings)
     return Settled(run["id"], document, tuple(devices), measured, estimated)
 
 
@@ -108,6 +109,26 @@ def _processes(
     ended = run["state"] != "running"
     job = JobTime(run["job_cpu_us"] if ended else None, run["cpu_limit"])
     return process_objects(connection, run["id"], devices, window, job)
+
+
+def _budgets(  # noqa: PLR0917 - what `build` has at hand
+    connection: sqlite3.Connection,
+    run_id: int,
+    document: dict[str, object],
+    window: Span,
+    factor: GridFactor,
+    settings: Settings,
+) -> dict[str, object]:
+    """What became of budgets and alerts. What works that out is loaded only if any were set."""
+    any_row = (
+        "SELECT 1 FROM event WHERE run_id = ? AND kind IN ('budget', 'budget_term', 'alert_set')"
+    )
+    if connection.execute(f"{any_row} LIMIT 1", (run_id,)).fetchone() is None:
+        return {"budgets": [], "alerts": []}
+    from frugalwatch.budgets.told import budgets_and_alerts, judged_energy
+
+    energy = judged_energy(document)
+    return budgets_and_alerts(connection, run_id, energy, window, factor=factor, settings=settings)
 
 
 def _told(

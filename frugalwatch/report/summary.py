@@ -36,6 +36,10 @@ _TOLD = frozenset(
         "disagreement",
         "processes_left",
         "work_elsewhere",
+        "job_signalled",
+        "job_goes_on",
+        "budget_unwatched",
+        "alert_undelivered",
     }
 )
 
@@ -88,6 +92,7 @@ def block_summary(run: Document, style: Style, *, next_step: bool = True) -> str
         )
     if run["energy_j"] is None and run["estimated_j"] is not None:
         lines += wrapped("Not counted", _not_counted(run))
+    lines += _budgets(run)
     lines += leading_row(run)
     lines += _comparison(run)
     lines += _warnings(run)
@@ -148,6 +153,25 @@ def _carbon(run: Document) -> list[str]:
         bounds = grams_range(run["co2e_low_g"], run["co2e_high_g"], beside_g=run["co2e_g"])
         lines.append(row("", f"no zone is set: {bounds} over the world's grids;"))
         lines.append(row("", "name yours with --zone FR or in the configuration"))
+    return lines
+
+
+def _budgets(run: Document) -> list[str]:
+    """What became of each budget and alert; a run that was recorded earlier has neither."""
+    lines: list[str] = []
+    if run.get("budgets"):
+        from frugalwatch.budgets.told import budget_words
+
+        for found in run["budgets"]:
+            words = budget_words(found, run["co2e_origin"])
+            lines += wrapped("Budget", f"{found['budget']} {words}")
+    for found in run.get("alerts", ()):
+        if found["crossings"]:
+            times = f"{found['crossings']} times, " if found["crossings"] > 1 else ""
+            at = f"at {duration(max(0.0, found['first_s']))}"
+            lines += wrapped("Alert", f"{found['alert']}: {times}{at}; {found['last']}")
+        elif not found["judged"]:
+            lines += wrapped("Alert", f"{found['alert']} could not be judged: see `show`")
     return lines
 
 

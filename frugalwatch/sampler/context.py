@@ -5,13 +5,16 @@ from __future__ import annotations
 import marshal
 import mmap
 from collections.abc import Mapping
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from collectors.base import Collector, Device, Observation
 from collectors.host import Host
 from frugalwatch.config.settings import Settings
 from frugalwatch.sampler.api_pipe import ApiPipe
 from frugalwatch.sampler.cgroup import JobCgroup
+
+if TYPE_CHECKING:  # loaded where a budget or an alert was asked for
+    from frugalwatch.budgets.page import Page
 
 
 class Opening(NamedTuple):
@@ -38,6 +41,7 @@ class Plan(NamedTuple):
     cgroup: JobCgroup | None
     api_pipe: ApiPipe | None
     shelf: Shelf
+    page: Page | None = None  # where budgets or alerts are watched
 
     def clean_up(self) -> None:
         """Remove what was made for this run outside the ledger: its pipe and its cgroup."""

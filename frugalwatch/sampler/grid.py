@@ -26,6 +26,7 @@ class GridWatch:
         self._failure: LiveFailure | None = None
         self._values: list[LiveValue] = []
         self._since_ns: list[int] = []
+        self._table: GridFactor | None = None
         if context.plan.settings.live_grid != "off":
             from frugalwatch.carbon.live import LiveGrid
 
@@ -42,6 +43,16 @@ class GridWatch:
         if self._live.due():
             self._live.start()
         return self._take(self._live.poll())
+
+    def so_far(self, now_ns: int) -> GridFactor:
+        """The factor of the run until now: as `finish` would tell it."""
+        if self._table is None:
+            self._table = resolve_or_world(self._context.plan.settings)[0]
+        if not self._values:
+            return self._table
+        from frugalwatch.carbon.live_value import live_factor
+
+        return live_factor(*self._weights(now_ns, self._table))
 
     def finish(self, ended_mono_ns: int) -> tuple[GridFactor, list[GridIntensity], str | None]:
         """The run's factor, rows that are new, and a warning if something was not as chosen."""

@@ -16,7 +16,7 @@ _PAGE = 4096
 _SIGCHLD_BIT = 1 << 16
 # Samplers and readers call themselves so. Those of a sampler that died, or of a run inside this
 # one, can be found below a supervisor, and are no part of its job.
-OUR_NAMES = frozenset({"fw-sampler", "fw-nvidia", "fw-capture"})
+OUR_NAMES = frozenset({"fw-sampler", "fw-nvidia", "fw-capture", "fw-courier"})
 
 
 class ProcessUse(NamedTuple):

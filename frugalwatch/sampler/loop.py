@@ -24,6 +24,7 @@ from frugalwatch.sampler.run_start import describe_run
 
 if TYPE_CHECKING:  # loaded by `readers` where there is a driver to read
     from collectors.isolated import IsolatedCollector
+    from frugalwatch.budgets.run_watch import RunWatch
 
 # A driver that does not answer may hold up the last look this long.
 _LAST_LOOK_S = 0.9
@@ -57,13 +58,16 @@ class Sampler:
         self._notices: list[str] = list(context.start.warnings)
         place = locate(context.plan.ledger_path, context.plan.environment)
         self._journal = Journal(place.ledger, notify=self._notify, inbox=place.inbox)
-        self._recorder = Recorder(self._journal)
+        self._grid = GridWatch(context)
+        self._job = _open_job(context.start.job_pid)
+        self._watch = self._watch_budgets()
+        self._recorder = Recorder(self._journal, self._watch)
+        if self._watch is not None:
+            self._watch.gpu_share = self._recorder.gpu_share
         self._panel = Panel(context, readers, self._recorder)
         self._meter = JobMeter(context)
         self._python = PythonWatch(hook=context.plan.settings.hook)
         self._clocks = ClockWatch()
-        self._grid = GridWatch(context)
-        self._job = _open_job(context.start.job_pid)
         self._interval_ns = round(context.plan.settings.interval_s * 1e9)
         self._hear_next_ns = 0
         pipe = context.plan.api_pipe
@@ -90,6 +94,15 @@ class Sampler:
             self._wait((min(next_tick, next_poll) - now) / 1e9)
         self._finish(self._end)
 
+    def _watch_budgets(self) -> RunWatch | None:
+        if self._context.plan.page is None:
+            return None
+        from frugalwatch.budgets.run_watch import RunWatch
+
+        return RunWatch(
+            self._context, self._journal, self._grid, self._job, replaces=self._replaces
+        )
+
     def _open(self) -> None:
         start = describe_run(self._context)
         if self._replaces:
@@ -108,6 +121,8 @@ class Sampler:
         else:
             self._journal.open_run(start)
             self._journal.usage(self._context.start.mono_ns, 0, 0)
+        if self._watch is not None:
+            self._watch.open()
         self._panel.open(self._journal.calibration(), resume=self._replaces > 0)
         self._hear_the_grid()
         self._write(time.monotonic_ns())
@@ -119,7 +134,8 @@ class Sampler:
         self._panel.job_pids = self._meter.pids
         self._recorder.processes = self._meter.processes
         self._panel.look()
-        self._journal.usage(now, cpu_us, self._panel.busy_us())
+        busy_us = self._panel.busy_us()
+        self._journal.usage(now, cpu_us, busy_us)
         if now >= self._hear_next_ns:
             self._hear_the_job()
             # The pipe holds what is said meanwhile, and of most of it the last word is enough.
@@ -131,6 +147,8 @@ class Sampler:
         if self._meter.processes.is_due(now, self._context.start.mono_ns, cpu_us):
             self._recorder.tell_processes()
             self._meter.processes.told(now, cpu_us)
+        if self._watch is not None:
+            self._watch.look(now, cpu_us, busy_us, orphaned=self._orphaned)
         self._write(now)
 
     def _write(self, now: int) -> None:
@@ -162,7 +180,10 @@ class Sampler:
 
     def _hear_the_job(self) -> None:
         if self._listener is not None:
-            self._recorder.say(self._listener.receive())
+            messages = self._listener.receive()
+            self._recorder.say(messages)
+            if self._watch is not None:
+                self._watch.hear(messages)
 
     def _hear_the_grid(self) -> None:
         value = self._grid.tend()
@@ -219,6 +240,8 @@ class Sampler:
                 self._recorder.processes.job_ended(job_pid, own_us, ending.ended_mono_ns)
             self._recorder.tell_processes()
         self._recorder.close(ending.ended_mono_ns)
+        if self._watch is not None:
+            self._watch.close(ending.ended_mono_ns, ending.cpu_us, ending.busy_us)
         if not self._recorder.heard_inside:
             plan = self._context.plan
             self._python.tell(self._journal, plan.argv, plan.environment, ending.ended_mono_ns)

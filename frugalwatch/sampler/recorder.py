@@ -145,6 +145,11 @@ class Recorder:
         if self._inside is not None:
             self._inside.look(time.monotonic_ns())
 
+    def gpu_share(self, device: str) -> float | None:
+        """The job's part of all SM time on a GPU so far; None if nobody told."""
+        use = self._gpu_use.get(device)
+        return None if use is None or not use.all_us else min(1.0, use.job_us / use.all_us)
+
     def tell_processes(self) -> None:
         """Write down what each process of the job used until now."""
         if self.processes is None:

@@ -146,6 +146,11 @@ class SamplerLink:
             return None
         return max(0.0, self._restart_at - time.monotonic())
 
+    @property
+    def given_up(self) -> bool:
+        """Whether samplers died so quickly that no further one is started while the job runs."""
+        return self.pid is None and self._quick_deaths > _QUICK_DEATHS
+
     def drain_signals(self) -> None:
         """Ask the sampler to forget the signals that it has pending."""
         self._send({"forget": sorted(FORWARDED)})

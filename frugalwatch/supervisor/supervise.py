@@ -13,7 +13,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from collectors.host import Host
 from frugalwatch.config.settings import Settings
@@ -27,6 +27,9 @@ from frugalwatch.supervisor.run_key import group_key, new_run_key
 from frugalwatch.supervisor.sampler_link import JobEnd, SamplerLink
 from frugalwatch.supervisor.signals import ENDING, CallersSignals, take_over
 from frugalwatch.supervisor.watch import Watch, exit_code, wait_plainly
+
+if TYPE_CHECKING:
+    from frugalwatch.budgets.crier import Crier
 
 # A hung driver may cost the end of a run this long and no longer.
 PATIENCE_S = 1.8
@@ -53,6 +56,7 @@ class Request(NamedTuple):
     wait_descendants: bool = False
     keep_stdout: bool = True
     hook: Mapping[str, object] = MappingProxyType({})
+    quiet: bool = False
 
 
 class Outcome(NamedTuple):
@@ -105,14 +109,27 @@ def supervise(request: Request) -> Outcome:
     start = JobStart(
         job.pid, job.started_mono_ns, job.started_utc_ns, busy_us, zeros, tuple(attempt.warnings)
     )
-    watch = Watch(job, link, plan.cgroup, plan.host, wait_descendants=request.wait_descendants)
+    crier = None if plan.page is None else attempt("budget", lambda: _crier(request, plan), None)
+    watch = Watch(
+        job, link, plan.cgroup, plan.host, wait_descendants=request.wait_descendants, crier=crier
+    )
     try:
         outcome = _watch(link, start, watch)
     except Exception as error:  # noqa: BLE001 - the job is running, and its status is still owed
         code = exit_code(watch.status) if watch.status is not None else wait_plainly(job.pid)
         outcome = Outcome(code, None, None, f"energy unknown: {error!r}")
     plan.clean_up()
+    if crier is not None:
+        attempt("budget", lambda: crier.hear(None, given_up=False), None)
     return outcome
+
+
+def _crier(request: Request, plan: Plan) -> Crier | None:
+    """Who says what budgets and alerts came to; loaded where there are any."""
+    from frugalwatch.budgets.crier import Crier
+
+    assert plan.page is not None
+    return Crier(plan.page, request.settings.interval_s, quiet=request.quiet)
 
 
 def _plan(request: Request, attempt: _Attempts) -> Plan:
@@ -123,6 +140,11 @@ def _plan(request: Request, attempt: _Attempts) -> Plan:
         pipe = attempt("job pipe", lambda: open_api_pipe(run_key, environment), None)
     if settings.cgroup == "auto":
         group = attempt("control group", lambda: make_job_cgroup(run_key, environment), None)
+    page = None
+    if settings.budget or settings.alerts:
+        from frugalwatch.budgets.page import Page
+
+        page = Page()
     return Plan(
         run_key=run_key,
         group_key=group_key(environment),
@@ -137,6 +159,7 @@ def _plan(request: Request, attempt: _Attempts) -> Plan:
         cgroup=group,
         api_pipe=pipe,
         shelf=Shelf(),
+        page=page,
     )
 
 

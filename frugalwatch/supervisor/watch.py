@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from typing import TYPE_CHECKING
 
 from collectors.cpu_time import machine_busy_us
 from collectors.host import Host
@@ -13,6 +14,9 @@ from frugalwatch.sampler.job_tree import OUR_NAMES, ProcessUse, process_use, tre
 from frugalwatch.supervisor.job import StartedJob
 from frugalwatch.supervisor.sampler_link import JobEnd, SamplerLink
 from frugalwatch.supervisor.signals import ENDING, WATCHED, forward, reached_job_already
+
+if TYPE_CHECKING:  # loaded where a budget or an alert was asked for
+    from frugalwatch.budgets.crier import Crier
 
 _IDLE_S = 3600.0
 _MOST_NAMES = 5
@@ -32,6 +36,7 @@ class Watch:
         host: Host,
         *,
         wait_descendants: bool,
+        crier: Crier | None = None,
     ) -> None:
         self.status: int | None = None
         self._job = job
@@ -39,6 +44,7 @@ class Watch:
         self._group = group
         self._host = host
         self._wait_descendants = wait_descendants
+        self._crier = crier
         self._cpu_us = 0
         self._own: ProcessUse | None = None
         self._ended_mono_ns = 0
@@ -49,6 +55,9 @@ class Watch:
             if self._link.restart_in_s == 0:
                 self._link.start()
             info = signal.sigtimedwait(WATCHED, self._timeout_s())
+            if self._crier is not None:
+                running = self._job.pid if self.status is None else None
+                self._crier.hear(running, given_up=self._link.given_up)
             if info is None:
                 continue
             if info.si_signo == signal.SIGCHLD:
@@ -71,7 +80,9 @@ class Watch:
         due = self._link.restart_in_s
         if self.status is not None:
             return _DESCENDANTS_S
-        return _IDLE_S if due is None else due + 0.001
+        if due is not None:
+            return due + 0.001
+        return _IDLE_S if self._crier is None else self._crier.pause_s
 
     def _reap(self) -> None:
         while True:

@@ -47,6 +47,18 @@ KINDS = {
     "hook_note": "",
     "processes_not_listed": "some processes are not listed",
     "imported": "brought in from another tracker",
+    "budget": "a budget was set",
+    "budget_term": "a budget was set that may end the job",
+    "budget_passed": "the budget was passed",
+    "budget_exceeded": "the budget was exceeded",
+    "budget_unwatched": "nobody watched the budget",
+    "job_signalled": "we ended the job, as was asked",
+    "job_goes_on": "the job did not end",
+    "alert_set": "an alert was set",
+    "alert": "a threshold was crossed",
+    "alert_over": "back from beyond a threshold",
+    "alert_unjudged": "an alert could not be judged",
+    "alert_undelivered": "an alert could not be delivered",
     "notice": "",
 }
 # A metric with one of these in its name is better the smaller, or the larger, it is.

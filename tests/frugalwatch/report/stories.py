@@ -178,6 +178,27 @@ def many_troubles(path: Path) -> dict[str, Any]:
     return story.ends(cpu_s=0.001, busy_s=0.001, state="done").settled(zone="FR")
 
 
+def budgets(path: Path) -> dict[str, Any]:
+    """A price and a zone; one budget kept, one passed, one that ended the job; two alerts."""
+    story = Story(path, start=_COMMAND).reads(PACKAGE, 58).reads(DRAM, 13)
+    for kind, cause, second, detail in (
+        ("budget", "2EUR", 0, "judged by 0.34 EUR/kWh"),
+        ("budget_term", "1Wh", 0, "judged by the energy of the devices while the job ran"),
+        ("budget_term", "200mgCO2e", 0, "judged by 40 g CO2e/kWh"),
+        ("alert_set", "p95>200ms", 0, ""),
+        ("alert_set", "metric(loss)>2", 0, ""),
+        ("budget_passed", "1Wh", 51, "1.00 Wh after 51 s"),
+        ("budget_exceeded", "1Wh", 51, "1.00 Wh after 51 s"),
+        ("job_signalled", "SIGTERM", 51.01, "SIGTERM was sent to the job"),
+        ("alert", "p95>200ms", 20, "p95 is 0.23 s, over 412 requests in 20 s"),
+        ("alert_over", "p95>200ms", 40, "p95 is 0.12 s, over 600 requests in 60 s"),
+        ("alert_unjudged", "metric(loss)>2", 60, "the job reported no such metric"),
+    ):
+        story.journal.event(kind, cause, t_mono_ns=story.at(second), detail=detail)
+    story.ends(state="killed", exit_code=143, exit_signal=15)
+    return story.settled(zone="FR", price_per_kwh=0.34)
+
+
 STORIES: dict[str, Callable[[Path], dict[str, Any]]] = {
     story.__name__: story
     for story in (
@@ -197,5 +218,6 @@ STORIES: dict[str, Callable[[Path], dict[str, Any]]] = {
         embodied,
         nothing,
         many_troubles,
+        budgets,
     )
 }

@@ -84,6 +84,8 @@ SECTIONS = {
     "Problems": lambda run: run["inside"]["problems"] if run["inside"] else [],
     "Metrics": lambda run: run["metrics"],
     "Events": lambda run: run["events"],
+    "Budgets": lambda run: run["budgets"],
+    "Alerts": lambda run: run["alerts"],
     "Comparison": lambda run: [run["comparison"]] if run["comparison"] else [],
 }
 
@@ -134,6 +136,8 @@ def test_numbers_have_their_unit_in_their_name(runs: dict[str, dict[str, Any]]) 
     )
     free = {"amount", "low", "high", "ratio", "earlier_min", "earlier_max", "earlier_runs"}
     free |= {"these_count", "earlier_count"}
+    # Of a budget, in the unit that stands beside them.
+    free |= {"limit", "used", "used_low", "used_high", "crossings"}
     for run in runs.values():
         for key, _ in every_number(run):
             assert units.search(key) or key in NUMBERS | free, key

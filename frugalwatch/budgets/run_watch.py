@@ -1,0 +1,408 @@
+"""Watches the budgets and alerts of one run, inside its sampler. Loaded where any were asked for.
+
+It hears every reading and every message of the job that the sampler hears, judges once a tick, and
+puts what is to be said or done on a page that the supervisor reads. What happened becomes events of
+the run, and goes to the sinks that the user set up, through a process of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from collectors.base import Device, ProcessUtilization, Reading
+from frugalwatch.alerts.courier import Courier, routes_of
+from frugalwatch.alerts.notice import Notice
+from frugalwatch.budgets.grammar import Budget, parse_budget
+from frugalwatch.budgets.judge import Figure, Rate, Verdict, rate, used, verdict
+from frugalwatch.budgets.page import Page, State
+from frugalwatch.budgets.words import judged_by, used_words
+from frugalwatch.report.attribution import (
+    OWN_MACHINE,
+    Energy,
+    Idle,
+    attribute,
+    busy_share,
+    modelled_above_idle,
+)
+from frugalwatch.report.devices import DeviceRow, counted_devices
+from frugalwatch.report.format import duration
+from frugalwatch.report.window import StreamInfo
+
+if TYPE_CHECKING:
+    from frugalwatch.alerts.judge import AlertJudge, Judged
+    from frugalwatch.carbon.grid import GridFactor
+    from frugalwatch.ledger.journal import Journal
+    from frugalwatch.sampler.context import RunContext
+    from frugalwatch.sampler.grid import GridWatch
+    from frugalwatch.sampler.messages import Message
+
+_GRACE_NS = 10_000_000_000  # after that a job that is still there is said to go on
+_UNWATCHED_NS = 10_000_000_000
+_MOST_PROBLEMS = 10
+_NEVER_JUDGED = {
+    "latency": "the job told of too few durations: `frugalwatch run --help` on --count, --no-hook",
+    "energy": "the job told of too few of these units, or the run was shorter than 5 s",
+    "metric": "the job reported no such metric",
+    "drift": "the job reported fewer than 40 values of this metric, or they begin at 0",
+}
+_RANK: dict[Verdict, int] = {"kept": 0, "passed": 1, "exceeded": 2}
+
+
+class RunWatch:
+    """Budgets and alerts of one run. `job`: a pidfd, for the case that the supervisor is gone."""
+
+    def __init__(
+        self, context: RunContext, journal: Journal, grid: GridWatch, job: int, *, replaces: int
+    ) -> None:
+        plan = context.plan
+        assert plan.page is not None
+        self._page: Page = plan.page
+        self._plan = plan
+        self._start_ns = context.start.mono_ns
+        self._journal = journal
+        self._grid = grid
+        self._job = job
+        self._ends_job = plan.settings.on_exceed == "term"
+        self._budgets = {parse_budget(text): 0 for text in plan.settings.budget}
+        self._alerts = _alert_judge(plan.settings.alerts, resumed=replaces > 0)
+        self._courier = Courier(routes_of(plan.settings))
+        self._devices: dict[int, Device] = {}
+        self._latest: dict[int, Reading] = {}
+        self._counted: frozenset[int] = frozenset()
+        self._signal_told = self._going_on_told = False
+        self._problems: set[str] = set()
+        self._replaces = replaces
+        # The job's part of a GPU's SM time so far, by the recorder's account.
+        self.gpu_share: Callable[[str], float | None] = _unknown
+
+    def open(self) -> None:
+        """Write down what was asked for; after a sampler's death, go on from what it left."""
+        looked_ns = self._page.looked_mono_ns
+        if self._replaces:
+            self._resume(self._page.go_on())
+            now = time.monotonic_ns()
+            if looked_ns is not None and now - looked_ns > _UNWATCHED_NS:
+                self._journal.event(
+                    "budget_unwatched",
+                    "killed",
+                    since_mono_ns=looked_ns,
+                    t_mono_ns=now,
+                    detail="nobody judged budgets and alerts meanwhile",
+                )
+            if looked_ns is not None:
+                return
+        for budget in self._budgets:
+            self._journal.event(
+                "budget_term" if self._ends_job else "budget",
+                budget.text,
+                t_mono_ns=self._start_ns,
+                detail=judged_by(self._rate(budget), ends_job=self._ends_job),
+            )
+        for text in self._plan.settings.alerts:
+            self._journal.event("alert_set", text, t_mono_ns=self._start_ns)
+
+    # -- what the recorder tells -------------------------------------------------------------------
+
+    def reading(self, device: Device, handle: int, reading: Reading) -> None:
+        """One reading of a device."""
+        self._latest[handle] = reading
+        if handle not in self._devices:
+            self._devices[handle] = device
+            counted = counted_devices(map(_as_row, self._devices.values()))
+            self._counted = frozenset(h for h, d in self._devices.items() if d.key in counted)
+
+    def utilization(self, device: Device, handle: int, seen: ProcessUtilization) -> None:
+        """Who kept a GPU busy: the recorder adds that up, see `gpu_share`."""
+
+    def hear(self, messages: Iterable[Message]) -> None:
+        """What the job's processes said."""
+        if self._alerts is not None:
+            take(self._alerts, messages)
+
+    # -- judging -----------------------------------------------------------------------------------
+
+    def look(
+        self, now_ns: int, cpu_us: int, busy_us: int | None, *, orphaned: bool = False
+    ) -> None:
+        """Judge everything once. CPU time of the job and of the machine decide what is the job's.
+
+        `orphaned`: the supervisor is gone.
+        """
+        energy, modelled = self._energy(now_ns, busy_share(cpu_us, busy_us))
+        said = self._judge_budgets(now_ns, energy, modelled=modelled)
+        if self._alerts is not None:
+            for found in self._alerts.look(now_ns, energy.value, modelled=modelled):
+                self._tell_alert(found, now_ns)
+                said = True
+        self._follow_signal(now_ns, orphaned=orphaned)
+        self._hear_the_courier(now_ns)
+        self._page.put(now_ns, self._state())
+        if said and not orphaned:
+            self._wake_supervisor()
+
+    def close(self, ended_mono_ns: int, cpu_us: int, busy_us: int | None) -> None:
+        """The job is over: judge for the last time."""
+        self._going_on_told = True
+        self._ends_job = False
+        self.look(ended_mono_ns, cpu_us, busy_us)
+        for alert in [] if self._alerts is None else self._alerts.never_judged():
+            self._journal.event(
+                "alert_unjudged",
+                alert.text,
+                t_mono_ns=ended_mono_ns,
+                detail=_NEVER_JUDGED[alert.kind],
+            )
+        if self._courier.dropped:
+            self._journal.event(
+                "alert_undelivered",
+                t_mono_ns=ended_mono_ns,
+                detail=f"{self._courier.dropped} notices had no room and were dropped",
+            )
+        self._courier.close()
+
+    def _judge_budgets(self, now_ns: int, energy: Figure, *, modelled: bool) -> bool:
+        said = False
+        for budget, told in self._budgets.items():
+            figure = used(energy, self._rate(budget))
+            found = verdict(budget, figure)
+            # What a model may have got wrong ends no job, and is told once.
+            if _RANK[found] <= told or (told and not self._ends_job):
+                continue
+            self._budgets[budget] = _RANK[found]
+            ends = found == "exceeded" and self._ends_job and not self._page.signalled_mono_ns
+            self._tell_budget(budget, found, figure, now_ns, modelled=modelled, ends=ends)
+            if ends:
+                self._page.ask_for_the_end()
+            said = True
+        return said
+
+    def _tell_budget(
+        self,
+        budget: Budget,
+        found: Verdict,
+        figure: Figure,
+        now_ns: int,
+        *,
+        modelled: bool,
+        ends: bool,
+    ) -> None:
+        words = used_words(budget, figure, modelled=modelled)
+        after = duration((now_ns - self._start_ns) / 1e9)
+        kind = f"budget_{found}"
+        detail = f"{words} after {after}; judged by {self._rate(budget).words}"
+        self._journal.event(kind, budget.text, t_mono_ns=now_ns, detail=detail)
+        text = f"budget {budget.text} is {found}: {words} after {after}"
+        if found == "passed" and self._ends_job:
+            text += "; the job goes on until even the lowest figure is above it"
+        self._page.say(text, grave=ends)
+        self._send(
+            kind, budget.text, text, value=figure.value, limit=budget.amount, unit=budget.unit
+        )
+
+    def _tell_alert(self, found: Judged, now_ns: int) -> None:
+        alert = found.alert
+        if found.change == "back":
+            kind, text = "alert_over", f"alert {alert.text} is over: {found.words}"
+        else:
+            kind, text = "alert", f"alert {alert.text}: {found.words}"
+            if found.change == "last":
+                text += "; it has been told so often that it will not be again"
+        self._journal.event(kind, alert.text, t_mono_ns=now_ns, detail=text.partition(": ")[2])
+        self._page.say(text)
+        unit = {"latency": "s", "energy": "J"}.get(alert.kind, "")
+        self._send(kind, alert.text, text, value=found.value, limit=alert.threshold, unit=unit)
+
+    # -- ending the job ----------------------------------------------------------------------------
+
+    def _follow_signal(self, now_ns: int, *, orphaned: bool) -> None:
+        if orphaned and self._page.wants_end and not self._page.signalled_mono_ns:
+            self._end_it_ourselves(now_ns)
+        signalled_ns = self._page.signalled_mono_ns
+        if not signalled_ns:
+            return
+        if not self._signal_told:
+            self._signal_told = True
+            text = "SIGTERM was sent to the job, as `--on-exceed term` asks"
+            self._journal.event("job_signalled", "SIGTERM", t_mono_ns=signalled_ns, detail=text)
+            self._send("job_signalled", "SIGTERM", text)
+        if now_ns - signalled_ns > _GRACE_NS and not self._going_on_told and not self._is_over():
+            self._going_on_told = True
+            text = (
+                f"the job has not ended {_GRACE_NS // 1_000_000_000} s after SIGTERM;"
+                " nothing more is done to it"
+            )
+            self._journal.event("job_goes_on", t_mono_ns=now_ns, detail=text)
+            self._page.say(text, grave=True)
+            self._send("job_goes_on", "SIGTERM", text)
+            self._wake_supervisor()
+
+    def _end_it_ourselves(self, now_ns: int) -> None:
+        """The supervisor was killed, and what its user asked for still holds."""
+        if self._job < 0 or self._is_over():
+            return
+        self._page.note_signal(now_ns)
+        try:
+            signal.pidfd_send_signal(self._job, signal.SIGTERM)
+        except OSError:
+            return
+
+    def _is_over(self) -> bool:
+        if self._job < 0:
+            return False
+        poller = select.poll()
+        poller.register(self._job, select.POLLIN)
+        return bool(poller.poll(0))
+
+    def _wake_supervisor(self) -> None:
+        """It listens for SIGCHLD anyway, and looks at the page whenever it wakes."""
+        self._page.put(time.monotonic_ns(), self._state())
+        if os.getppid() != self._plan.supervisor_pid:
+            return
+        try:
+            os.kill(self._plan.supervisor_pid, signal.SIGCHLD)
+        except OSError:
+            return
+
+    # -- inside ------------------------------------------------------------------------------------
+
+    def _energy(self, now_ns: int, cpu_share: float | None) -> tuple[Figure, bool]:
+        """Joules of all devices that count, so far, and whether a model's are among them."""
+        total = Figure(0.0, 0.0, 0.0)
+        modelled = False
+        seconds = (now_ns - self._start_ns) / 1e9
+        for handle in self._counted:
+            device = self._devices[handle]
+            energy = _joules(device, self._latest[handle])
+            low = energy.low
+            if cpu_share is not None and cpu_share < OWN_MACHINE:
+                gpu = device.domain == "gpu"
+                share = self.gpu_share(device.key) if gpu else cpu_share
+                low = lowest_of_the_job(device, energy, seconds, share)
+            total = Figure(total.value + energy.value, total.low + low, total.high + energy.high)
+            modelled = modelled or device.origin == "estimated"
+        return total, modelled
+
+    def _rate(self, budget: Budget) -> Rate:
+        return rate(budget, self._factor(), self._plan.settings)
+
+    def _factor(self) -> GridFactor:
+        return self._grid.so_far(time.monotonic_ns())
+
+    def _send(
+        self,
+        kind: str,
+        subject: str,
+        text: str,
+        *,
+        value: float | None = None,
+        limit: float | None = None,
+        unit: str = "",
+    ) -> None:
+        self._courier.send(Notice(kind, subject, text, self._plan.run_key, value, limit, unit))
+
+    def _hear_the_courier(self, now_ns: int) -> None:
+        for problem in self._courier.problems():
+            if problem not in self._problems and len(self._problems) < _MOST_PROBLEMS:
+                self._problems.add(problem)
+                self._journal.event("alert_undelivered", t_mono_ns=now_ns, detail=problem)
+
+    def _state(self) -> State:
+        state: State = {f"budget {b.text}": [float(told)] for b, told in self._budgets.items()}
+        state["signal"] = [float(self._signal_told), float(self._going_on_told)]
+        if self._alerts is not None:
+            state |= {f"alert {name}": value for name, value in self._alerts.state().items()}
+        return state
+
+    def _resume(self, state: State) -> None:
+        for budget in self._budgets:
+            self._budgets[budget] = int(state.get(f"budget {budget.text}", [0.0])[0])
+        signal_told, going_on_told = state.get("signal", [0.0, 0.0])
+        self._signal_told, self._going_on_told = bool(signal_told), bool(going_on_told)
+        if self._alerts is not None:
+            prefix = "alert "
+            self._alerts.resume(
+                {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+            )
+
+
+def _unknown(_device: str) -> float | None:
+    return None
+
+
+def take(alerts: AlertJudge, messages: Iterable[Message]) -> None:
+    """Hand the job's messages to whoever keeps account of its work."""
+    from frugalwatch.sampler import inside_messages as inside
+    from frugalwatch.sampler.messages import MetricSaid, StepsSaid
+
+    for message in messages:
+        if isinstance(message, MetricSaid):
+            alerts.metrics.said(message.name, message.value)
+        elif isinstance(message, StepsSaid):
+            alerts.work.counted(message.pid, "step", message.steps)
+        elif isinstance(message, inside.CountSaid):
+            alerts.work.counted(message.pid, message.unit, message.done)
+        elif isinstance(message, inside.TimesSaid):
+            alerts.work.timed(message.pid, message.unit, message.buckets)
+        elif isinstance(message, inside.HelloSaid):
+            alerts.work.began(message.pid)
+
+
+def _joules(device: Device, reading: Reading) -> Energy:
+    low_uj = reading.energy_uj if reading.low_uj is None else reading.low_uj
+    high_uj = reading.energy_uj if reading.high_uj is None else reading.high_uj
+    value = reading.energy_uj / 1e6
+    low, high = low_uj * device.gain_low / 1e6, high_uj * device.gain_high / 1e6
+    return Energy(value, min(low, value), max(high, value))
+
+
+def lowest_of_the_job(device: Device, energy: Energy, seconds: float, share: float | None) -> float:
+    """The lower bound of the job's part of a device that others used too, by `report`'s formulas.
+
+    Where nobody says whose the work on a GPU was, all of it counts as the job's.
+    """
+    if share is None:
+        return energy.low
+    idle = None
+    if device.idle_w is not None:
+        low_w = device.idle_w if device.idle_low_w is None else device.idle_low_w
+        high_w = device.idle_w if device.idle_high_w is None else device.idle_high_w
+        idle = Idle(device.idle_w, low_w, high_w)
+    if device.origin == "estimated" and idle is not None:
+        return modelled_above_idle(energy, idle, seconds).low * share
+    part = attribute(energy, idle=idle, seconds=seconds, share=share).job_share
+    return 0.0 if part is None else part.low
+
+
+def _alert_judge(texts: tuple[str, ...], *, resumed: bool) -> AlertJudge | None:
+    if not texts:
+        return None
+    from frugalwatch.alerts.grammar import parse_alert
+    from frugalwatch.alerts.judge import AlertJudge
+
+    return AlertJudge([parse_alert(text) for text in texts], resumed=resumed)
+
+
+def _as_row(device: Device) -> DeviceRow:
+    """What `counted_devices` looks at, of a device that may not be in the ledger yet."""
+    stream = StreamInfo(0, device.origin, device.gain_low, device.gain_high, device.power_limit_w)
+    return DeviceRow(
+        device_id=0,
+        key=device.key,
+        domain=device.domain,
+        name=device.name,
+        boundary=device.boundary,
+        source=device.source,
+        part_of=device.part_of,
+        encloses=device.encloses,
+        idle=None,
+        idle_origin="",
+        tick_ns=0,
+        note="",
+        stream=stream,
+        opened_mono_ns=0,
+    )
