@@ -24,14 +24,18 @@ _LONGEST_REASON = 600
 def make(module: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
     """Run `options["recipe"]` on the module, say in result.json what came of it, and end.
 
-    The recipe is a module of `compressing` with `build(job) -> dict`; `options` are described at
-    `compressing.job.Job`.
+    The recipe is a module of `compressing`, or of the `package`, with `build(job) -> dict`; `options`, or the JSON file
+    that they name as `order`, are described at `compressing.job.Job`.
     """
     began_s, cpu_s = time.monotonic(), time.process_time()
+    if "order" in options:
+        with open(str(options["order"]), encoding="utf-8") as file:
+            options = json.load(file)
     try:
         _name_package()
         job = importlib.import_module(f"{_PACKAGE}.compressing.job")
-        recipe = importlib.import_module(f"{_PACKAGE}.compressing.{options['recipe']}")
+        package = str(options.get("package") or "compressing")
+        recipe = importlib.import_module(f"{_PACKAGE}.{package}.{options['recipe']}")
         with job.opened(module, args, kwargs, options) as opened:
             found = dict(recipe.build(opened))
     except Exception as error:  # noqa: BLE001 - whatever the module or torch raises

@@ -61,7 +61,8 @@ class Job:
         own = torch.utils._pytree.tree_map(export_onnx.own_tensor, (tuple(args), dict(kwargs)))
         self.args, self.kwargs = own
         self.flat = export_onnx.Flat(torch, self.swap, module, self.args, self.kwargs)
-        self._ends_s = time.monotonic() + float(options.get("time_s", 600.0))
+        self._began_s = time.monotonic()
+        self._ends_s = self._began_s + float(options.get("time_s", 600.0))
         first = self.answer(self.module, self.flat.tensors())
         self.outputs: list[Output] = outputs_that_count(first)
         if not self.outputs:
@@ -112,7 +113,8 @@ class Job:
 
     def say(self, text: str) -> None:
         """Progress in words, for the one who waits."""
-        replace_json(os.path.join(self.folder, "progress.json"), {"doing": text})
+        used = {"cpu_s": time.process_time(), "wall_s": time.monotonic() - self._began_s}
+        replace_json(os.path.join(self.folder, "progress.json"), {"doing": text, **used})
         print(text, flush=True)
 
     # -- the results --------------------------------------------------------------------------
