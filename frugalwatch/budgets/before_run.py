@@ -26,6 +26,8 @@ def check_asked(loaded: Loaded) -> tuple[Settings, list[str]]:
     settings = loaded.settings
     if loaded.origins["on_exceed"] == COMMAND_LINE and not settings.budget:
         raise UsageError("--on-exceed needs a --budget", hint="--budget 0.5kWh")
+    if loaded.origins["alerts"] == COMMAND_LINE and not settings.hook:
+        raise UsageError("--alert needs the hook, which is switched off")
     warnings: list[str] = []
     kept: dict[str, tuple[str, ...]] = {}
     looks: tuple[tuple[str, str, Callable[[str], Problem | None]], ...] = (

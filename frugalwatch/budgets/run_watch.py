@@ -20,18 +20,10 @@ from frugalwatch.alerts.notice import Notice
 from frugalwatch.budgets.grammar import Budget, parse_budget
 from frugalwatch.budgets.judge import Figure, Rate, Verdict, rate, used, verdict
 from frugalwatch.budgets.page import Page, State
+from frugalwatch.budgets.run_energy import RunEnergy
 from frugalwatch.budgets.words import judged_by, used_words
-from frugalwatch.report.attribution import (
-    OWN_MACHINE,
-    Energy,
-    Idle,
-    attribute,
-    busy_share,
-    modelled_above_idle,
-)
-from frugalwatch.report.devices import DeviceRow, counted_devices
+from frugalwatch.report.attribution import busy_share
 from frugalwatch.report.format import duration
-from frugalwatch.report.window import StreamInfo
 
 if TYPE_CHECKING:
     from frugalwatch.alerts.judge import AlertJudge, Judged
@@ -71,9 +63,7 @@ class RunWatch:
         self._budgets = {parse_budget(text): 0 for text in plan.settings.budget}
         self._alerts = _alert_judge(plan.settings.alerts, resumed=replaces > 0)
         self._courier = Courier(routes_of(plan.settings))
-        self._devices: dict[int, Device] = {}
-        self._latest: dict[int, Reading] = {}
-        self._counted: frozenset[int] = frozenset()
+        self._energy = RunEnergy(context.start.mono_ns)
         self._signal_told = self._going_on_told = False
         self._problems: set[str] = set()
         self._replaces = replaces
@@ -110,11 +100,7 @@ class RunWatch:
 
     def reading(self, device: Device, handle: int, reading: Reading) -> None:
         """One reading of a device."""
-        self._latest[handle] = reading
-        if handle not in self._devices:
-            self._devices[handle] = device
-            counted = counted_devices(map(_as_row, self._devices.values()))
-            self._counted = frozenset(h for h, d in self._devices.items() if d.key in counted)
+        self._energy.take(device, handle, reading)
 
     def utilization(self, device: Device, handle: int, seen: ProcessUtilization) -> None:
         """Who kept a GPU busy: the recorder adds that up, see `gpu_share`."""
@@ -133,7 +119,7 @@ class RunWatch:
 
         `orphaned`: the supervisor is gone.
         """
-        energy, modelled = self._energy(now_ns, busy_share(cpu_us, busy_us))
+        energy, modelled = self._energy.until(now_ns, busy_share(cpu_us, busy_us), self.gpu_share)
         said = self._judge_budgets(now_ns, energy, modelled=modelled)
         if self._alerts is not None:
             for found in self._alerts.look(now_ns, energy.value, modelled=modelled):
@@ -270,23 +256,6 @@ class RunWatch:
 
     # -- inside ------------------------------------------------------------------------------------
 
-    def _energy(self, now_ns: int, cpu_share: float | None) -> tuple[Figure, bool]:
-        """Joules of all devices that count, so far, and whether a model's are among them."""
-        total = Figure(0.0, 0.0, 0.0)
-        modelled = False
-        seconds = (now_ns - self._start_ns) / 1e9
-        for handle in self._counted:
-            device = self._devices[handle]
-            energy = _joules(device, self._latest[handle])
-            low = energy.low
-            if cpu_share is not None and cpu_share < OWN_MACHINE:
-                gpu = device.domain == "gpu"
-                share = self.gpu_share(device.key) if gpu else cpu_share
-                low = lowest_of_the_job(device, energy, seconds, share)
-            total = Figure(total.value + energy.value, total.low + low, total.high + energy.high)
-            modelled = modelled or device.origin == "estimated"
-        return total, modelled
-
     def _rate(self, budget: Budget) -> Rate:
         return rate(budget, self._factor(), self._plan.settings)
 
@@ -352,32 +321,6 @@ def take(alerts: AlertJudge, messages: Iterable[Message]) -> None:
             alerts.work.began(message.pid)
 
 
-def _joules(device: Device, reading: Reading) -> Energy:
-    low_uj = reading.energy_uj if reading.low_uj is None else reading.low_uj
-    high_uj = reading.energy_uj if reading.high_uj is None else reading.high_uj
-    value = reading.energy_uj / 1e6
-    low, high = low_uj * device.gain_low / 1e6, high_uj * device.gain_high / 1e6
-    return Energy(value, min(low, value), max(high, value))
-
-
-def lowest_of_the_job(device: Device, energy: Energy, seconds: float, share: float | None) -> float:
-    """The lower bound of the job's part of a device that others used too, by `report`'s formulas.
-
-    Where nobody says whose the work on a GPU was, all of it counts as the job's.
-    """
-    if share is None:
-        return energy.low
-    idle = None
-    if device.idle_w is not None:
-        low_w = device.idle_w if device.idle_low_w is None else device.idle_low_w
-        high_w = device.idle_w if device.idle_high_w is None else device.idle_high_w
-        idle = Idle(device.idle_w, low_w, high_w)
-    if device.origin == "estimated" and idle is not None:
-        return modelled_above_idle(energy, idle, seconds).low * share
-    part = attribute(energy, idle=idle, seconds=seconds, share=share).job_share
-    return 0.0 if part is None else part.low
-
-
 def _alert_judge(texts: tuple[str, ...], *, resumed: bool) -> AlertJudge | None:
     if not texts:
         return None
@@ -385,24 +328,3 @@ def _alert_judge(texts: tuple[str, ...], *, resumed: bool) -> AlertJudge | None:
     from frugalwatch.alerts.judge import AlertJudge
 
     return AlertJudge([parse_alert(text) for text in texts], resumed=resumed)
-
-
-def _as_row(device: Device) -> DeviceRow:
-    """What `counted_devices` looks at, of a device that may not be in the ledger yet."""
-    stream = StreamInfo(0, device.origin, device.gain_low, device.gain_high, device.power_limit_w)
-    return DeviceRow(
-        device_id=0,
-        key=device.key,
-        domain=device.domain,
-        name=device.name,
-        boundary=device.boundary,
-        source=device.source,
-        part_of=device.part_of,
-        encloses=device.encloses,
-        idle=None,
-        idle_origin="",
-        tick_ns=0,
-        note="",
-        stream=stream,
-        opened_mono_ns=0,
-    )

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from collectors.base import Device, ProcessUtilization, Reading
     from collectors.isolated import IsolatedCollector
+    from frugalwatch.budgets.day import DayWatch
     from frugalwatch.daemon.server_link import ServerLink
     from frugalwatch.daemon.shelf import FileShelf
     from frugalwatch.sampler.context import RunContext
@@ -76,6 +77,7 @@ class Daemon:
         self._commit_at_ns = 0
         self._walk_at_ns = self._minute_at_ns = self._house_at_ns = 0
         self._asked: int | None = None
+        self._days: DayWatch | None = None
 
     def run(self) -> int:
         """Sample until a signal asks for an end."""
@@ -84,6 +86,11 @@ class Daemon:
         self._journal.recording.minutes = self._minutes
         if resumed:
             self._recorder.go_on_from(self._journal.last_readings())
+        if self._context.plan.settings.daemon_budgets:
+            from frugalwatch.budgets.day import DayWatch
+
+            settings = self._context.plan.settings
+            self._days = DayWatch(settings, self._journal, lambda text: _say("budget", text))
         self._panel.open(self._journal.calibration(), resume=resumed)
         self._write(time.monotonic_ns())
         poll_ns = self._panel.poll_ns(self._interval_ns)
@@ -124,6 +131,8 @@ class Daemon:
         """What may take a while: right behind a tick, and long before the next one."""
         self._attribute()
         self._keep_house()
+        if self._days is not None:
+            self._days.tend(time.monotonic_ns())
         ended = self._link.tend() if self._link is not None else None
         if ended is not None:
             self._journal.event("socket_lost", t_mono_ns=time.monotonic_ns(), detail=ended)
@@ -187,6 +196,8 @@ class Daemon:
         self._attribution.close_minute(machine_busy_us(self._context.plan.host))
         note_stop(self._journal, self._shelf, _NAMES.get(signal.Signals(self._asked or 0), ""))
         self._write(time.monotonic_ns())
+        if self._days is not None:
+            self._days.close()
         self._journal.close()
         self._panel.close()
         if self._link is not None:
