@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from advisor.layer_times import time_by_layer
-from advisor.left_behind import number, read_json
+from advisor.left_behind import number
+from frugalwatch.json_files import read_json
 from frugalwatch.profile.bounds import Certainty, certainty
 from frugalwatch.profile.packages import IMPORTS, MODEL_PARTS, OWN, STDLIB, Packages
 from frugalwatch.profile.power import Power

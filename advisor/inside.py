@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import glob
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from frugalwatch.json_files import read_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,7 @@ def read_inside(folder: str, run: Mapping[str, Any]) -> Inside | None:
 
     Several processes are taken together.
     """
-    seen = [_read(path) for path in sorted(glob.glob(os.path.join(folder, "look-*.json")))]
+    seen = [read_json(path) for path in sorted(glob.glob(os.path.join(folder, "look-*.json")))]
     seen = [each for each in seen if each]
     sessions = _sessions(folder)
     if not seen and not sessions:
@@ -159,15 +160,6 @@ def read_inside(folder: str, run: Mapping[str, Any]) -> Inside | None:
     )
 
 
-def _read(path: str) -> dict[str, Any]:
-    try:
-        with open(path, encoding="utf-8") as file:
-            found = json.load(file)
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
 def _root(seen: Mapping[str, Any]) -> Root:
     return Root(
         name=str(seen["class"]),
@@ -188,7 +180,7 @@ def _root(seen: Mapping[str, Any]) -> Root:
 
 def _sessions(folder: str) -> tuple[Session, ...]:
     """Those that answered something, the busiest first."""
-    files = [_read(path) for path in sorted(glob.glob(os.path.join(folder, "sessions-*.json")))]
+    files = [read_json(path) for path in sorted(glob.glob(os.path.join(folder, "sessions-*.json")))]
     found = [_session(each) for file in files for each in file.get("sessions", ())]
     return tuple(sorted((s for s in found if s.calls), key=lambda s: -s.calls))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import sqlite3
 from contextlib import closing
 
@@ -23,16 +22,6 @@ def notes_of(run: dict[str, object]) -> list[str]:
     inside = run.get("inside")
     found = inside.get("notes") if isinstance(inside, dict) else None
     return [str(note) for note in found] if isinstance(found, list) else []
-
-
-def read_json(path: str) -> dict[str, object]:
-    """The object in a file; empty where there is none, or not a whole one."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            found = json.load(file)
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def digest(path: str) -> str:

@@ -18,7 +18,7 @@ from typing import Literal, TypeAlias
 from advisor import sandbox
 from advisor.footprint import Latency, MemoryWatch, latency_in
 from advisor.inside import Inside, read_inside
-from advisor.left_behind import digest, launch_s, notes_of, number, read_json
+from advisor.left_behind import digest, launch_s, notes_of, number
 from advisor.marginal import Marginal, marginal
 from advisor.outputs import Output, read_outputs
 from advisor.probing import Watcher, children
@@ -28,6 +28,7 @@ from advisor.techniques.base import AS_WRITTEN, Change
 from advisor.work_kind import WorkKind, kind_of_work
 from advisor.workload import Workload
 from frugalwatch.errors import FrugalWatchError
+from frugalwatch.json_files import read_json
 
 State: TypeAlias = Literal["ok", "failed", "timeout", "unmeasured", "not applied"]
 

@@ -8,11 +8,12 @@ what answers are compared on.
 from __future__ import annotations
 
 import glob
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any  # what JSON gives back
+
+from frugalwatch.json_files import read_json, read_json_lines
 
 if TYPE_CHECKING:
     from advisor.replay import Replay, Replayer
@@ -106,10 +107,10 @@ def read_sample(capture: str) -> Sample | None:
 
 
 def _read_process(folder: str) -> Sample | None:
-    process = _object(os.path.join(folder, "process.json"))
+    process = read_json(os.path.join(folder, "process.json"))
     calls: dict[int, list[SampledCall]] = {}
-    for line in _lines(os.path.join(folder, "calls.jsonl")):
-        if "error" not in line:
+    for line in read_json_lines(os.path.join(folder, "calls.jsonl")):
+        if "call" in line and "error" not in line:
             calls.setdefault(int(line["module"]), []).append(_call(folder, line))
     modules = tuple(_module(folder, number, of) for number, of in sorted(calls.items()))
     if not modules:
@@ -126,7 +127,7 @@ def _read_process(folder: str) -> Sample | None:
 
 def _module(folder: str, number: int, calls: list[SampledCall]) -> SampledModule:
     own = os.path.join(folder, f"module-{number}")
-    about = _object(os.path.join(own, "about.json"))
+    about = read_json(os.path.join(own, "about.json"))
 
     def stored(part: str, name: str) -> str | None:
         return os.path.join(own, name) if "file" in (about.get(part) or {}) else None
@@ -158,27 +159,3 @@ def _call(folder: str, line: Mapping[str, Any]) -> SampledCall:
         inputs_path=kept("in"),
         outputs_path=kept("out"),
     )
-
-
-def _object(path: str) -> dict[str, Any]:
-    try:
-        with open(path, encoding="utf-8") as file:
-            found = json.load(file)
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _lines(path: str) -> list[dict[str, Any]]:
-    """The whole lines of a file that its process may not have finished."""
-    found = []
-    try:
-        with open(path, encoding="utf-8") as file:
-            for line in file:
-                try:
-                    found.append(json.loads(line))
-                except ValueError:
-                    continue
-    except OSError:
-        return []
-    return [each for each in found if isinstance(each, dict) and "call" in each]

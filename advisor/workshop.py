@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any  # what JSON gives back
 
 from advisor.artefacts.manifest import MANIFEST, read_manifest, write_manifest
-from advisor.left_behind import number, read_json
+from advisor.left_behind import number
+from frugalwatch.json_files import read_json
 
 if TYPE_CHECKING:
     from advisor.replay import Replayer

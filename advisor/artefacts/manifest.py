@@ -14,7 +14,8 @@ import time
 from collections.abc import Mapping
 from typing import Any  # what JSON gives back
 
-from advisor.left_behind import digest, read_json
+from advisor.left_behind import digest
+from frugalwatch.json_files import read_json
 
 SCHEMA = "frugalwatch.artefact/1"
 MANIFEST = "manifest.json"

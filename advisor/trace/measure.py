@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any  # what JSON gives back
 from advisor.outputs import Output, read_outputs
 from advisor.statistics import Ratio, ratio
 from advisor.trace.practices import Practice
+from frugalwatch.json_files import read_json
 
 if TYPE_CHECKING:
     from advisor.replay import Replayer
@@ -132,7 +133,7 @@ def replay_trace(
     others = {} if change is None else dict(change.switches)
     ask = {"switches": {**others, "replace": switch}}
     replay = replayer.replay(ask=ask, limit_s=_OVERTIME * seconds + _START_S)
-    found = _read(os.path.join(folder, "result.json"))
+    found = read_json(os.path.join(folder, "result.json"))
     if not found:
         what = "took too long" if replay.state == "timeout" else "ended before it was done"
         return Untold(f"the replay of its requests {what}")
@@ -196,12 +197,3 @@ def _latency(rounds: Sequence[Sequence[float] | None]) -> Latency | None:
         return values[min(len(values) - 1, int(share * len(values)))]
 
     return Latency(at(0.5), at(0.95), at(0.99))
-
-
-def _read(path: str) -> dict[str, Any]:
-    try:
-        with open(path, encoding="utf-8") as file:
-            found = json.load(file)
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

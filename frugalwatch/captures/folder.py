@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from frugalwatch.config.paths import state_dir
 from frugalwatch.errors import FrugalWatchError, NotFoundError
+from frugalwatch.json_files import read_json
 
 if TYPE_CHECKING:
     from frugalwatch.captures.limits import Limits
@@ -98,12 +99,7 @@ def write_manifest(path: str, manifest: Mapping[str, object]) -> None:
 
 def read_manifest(path: str) -> dict[str, object]:
     """A capture's manifest; empty where it cannot be read."""
-    try:
-        with open(os.path.join(path, _MANIFEST), encoding="utf-8") as file:
-            found = json.load(file)
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    return read_json(os.path.join(path, _MANIFEST))
 
 
 def list_captures(folder: str) -> list[str]:

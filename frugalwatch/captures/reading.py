@@ -6,13 +6,13 @@ A capture of a job that was killed may end in the middle of a line; whatever is 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 from collections import Counter
 from dataclasses import dataclass
 from statistics import quantiles
 
 from frugalwatch.captures.folder import read_manifest
+from frugalwatch.json_files import read_json, read_json_lines
 
 SCHEMA = "frugalwatch.capture/1"
 _Json = dict[str, object]
@@ -180,7 +180,7 @@ def held_locks(path: str) -> list[str]:
 
 
 def _process(path: str) -> Process:
-    calls = _lines(os.path.join(path, "calls.jsonl"))
+    calls = read_json_lines(os.path.join(path, "calls.jsonl"))
     kept = {name.partition("-")[0] for name in _listed(os.path.join(path, "calls"))}
     numbers = [int(name[7:]) for name in _listed(path) if name[7:].isdigit()]
     modules = [
@@ -188,9 +188,9 @@ def _process(path: str) -> Process:
         for number in sorted(numbers)
         if os.path.isdir(os.path.join(path, f"module-{number}"))
     ]
-    notes = [str(line.get("note")) for line in _lines(os.path.join(path, "notes.jsonl"))]
+    notes = [str(line.get("note")) for line in read_json_lines(os.path.join(path, "notes.jsonl"))]
     order = tuple(_whole(call.get("module")) for call in calls)
-    about = _document(os.path.join(path, "process.json"))
+    about = read_json(os.path.join(path, "process.json"))
     return Process(path, about, tuple(modules), tuple(notes), order)
 
 
@@ -204,7 +204,7 @@ def _module(process: str, number: int, calls: list[_Json], kept: set[str]) -> Mo
     return Module(
         path=path,
         number=number,
-        about=_document(os.path.join(path, "about.json")),
+        about=read_json(os.path.join(path, "about.json")),
         storing=_locked(path),
         calls=len(calls),
         training_calls=sum(bool(call.get("training")) for call in calls),
@@ -275,33 +275,6 @@ def _held(path: str) -> bool:
     finally:
         os.close(descriptor)
     return False
-
-
-def _lines(path: str) -> list[_Json]:
-    """The whole lines of a file that are JSON objects."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            texts = file.readlines()
-    except OSError:
-        return []
-    found = []
-    for text in texts:
-        try:
-            line = json.loads(text)
-        except ValueError:  # cut off by a kill
-            continue
-        if isinstance(line, dict):
-            found.append(line)
-    return found
-
-
-def _document(path: str) -> _Json:
-    try:
-        with open(path, encoding="utf-8") as file:
-            found = json.load(file)
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _listed(path: str) -> list[str]:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from frugalwatch.config.paths import state_dir
+from frugalwatch.json_files import read_json
 
 _NAME = "screen.json"
 
@@ -32,13 +33,7 @@ class Memory:
 
     def read(self) -> Choices:
         """What was chosen last; nothing where that is not known or not readable."""
-        try:
-            with open(self._path, encoding="utf-8") as file:
-                found = json.load(file)
-        except (OSError, ValueError):
-            return Choices()
-        if not isinstance(found, dict):
-            return Choices()
+        found = read_json(self._path)
         return Choices(*(str(found.get(name, "")) for name in Choices._fields))
 
     def write(self, choices: Choices) -> None:
