@@ -164,7 +164,7 @@ def _by_unit(row: Document, document: Document) -> list[str]:
     lines = [f"    {'  per ' + unit:<22}{change_with_bounds(found['ratio'])}"]
     if found.get("versus_one_thread"):
         fair = change_with_bounds(found["versus_one_thread"])
-        lines.append(f"    {'    against one thread':<22}{fair}")
+        lines.append(f"    {'   against one thread':<22}{fair}")
     if found["pay_back_units"] is not None or found["first_start_extra"] is not None:
         parts = [f"{name} start {_more(extra, document['unit'])}" for name, extra in _starts(found)]
         if found["pay_back_units"] is not None:
@@ -296,7 +296,9 @@ def _apply(document: Document, style: Style) -> str:
         lines += [f"   {line}" for line in textwrap.wrap(first["for_good"], _WIDTH - 4)]
     lines += [f"      {line}" for line in str(first.get("code", "")).splitlines()]
     if first["risk"]:
-        lines += [f"   risk: {line}" for line in textwrap.wrap(first["risk"], _WIDTH - 10)]
+        lines += textwrap.wrap(
+            first["risk"], _WIDTH, initial_indent="   risk: ", subsequent_indent="     "
+        )
     return "\n".join(lines)
 
 

@@ -143,11 +143,13 @@ def test_what_a_unit_costs_stands_beside_what_a_run_costs() -> None:
         quality={"finding": "to rounding", "reason": "its modules' outputs move by 3e-07"},
         per_unit={
             "ratio": RATIO,
+            "versus_one_thread": RATIO,
             "saved": 0.02,
             "start_extra": 4.2,
             "first_start_extra": 61.0,
             "pay_back_units": 4100,
         },
+        risk="calls of another form than those that were seen run as they are written; " * 2,
         shell="",
         code="model = torch.compile(model)",
     )
@@ -168,13 +170,14 @@ def test_what_a_unit_costs_stands_beside_what_a_run_costs() -> None:
     flowing = " ".join(text.split())
     for part in (
         "per run; 0.0310 CPU-s per call",
-        "per call -48 % (-50..-46)",
+        "per call -48 % (-50..-46) against one thread -48 % (-50..-46)",
         "first start +61 CPU-s; each start +4.2 CPU-s; earned back after 4,100 calls",
         "output: its modules' outputs move by 3e-07",
         "model = torch.compile(model)",
         "- TF32, cuDNN benchmark: no module of it is on a GPU",
     ):
         assert part in flowing, part
+    assert flowing.count("risk:") == 1
 
 
 def test_what_is_not_recommended_shows_both_costs_too() -> None:
