@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from advisor import store
 from advisor.beside import beside
+from advisor.choosing import Choice, answer_of
 from advisor.document import Answer, Setting, Work, advice_document
 from advisor.gates.options import GateOptions
 from advisor.inside import Inside
@@ -78,6 +79,7 @@ class Options:
     stop: Stop | None = None
     gate: GateOptions = field(default_factory=GateOptions)
     limits: Limits = field(default_factory=Limits)
+    choice: Choice = field(default_factory=Choice)
     earlier: Earlier = field(default_factory=Earlier)
     asked: Mapping[str, object] = field(default_factory=dict)
 
@@ -166,6 +168,8 @@ def _search(  # noqa: PLR0917 - one call, all of it needed
             replayer.libraries,
             replayer.inside,
             cpu_flags(),
+            included=options.choice.include,
+            excluded=options.choice.exclude,
         )
         if any(isinstance(each, Builds) for each in techniques(hook=True)):
             facts = with_sample(facts, replayer, search.say)
@@ -243,7 +247,7 @@ def candidates(
     if facts.inside is None:
         answers.append(Answer("inside the program", Applicability(False, reason)))
     for technique in techniques(hook=facts.inside is not None):
-        answer = technique.applies(facts)
+        answer = answer_of(technique, facts)
         variants, refusals = prepared(technique, facts, bench) if answer.yes else ([], [])
         if variants or not refusals:
             answers.append(Answer(technique.name, answer))

@@ -16,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any  # what JSON gives back
 
 from advisor.artefacts.manifest import MANIFEST, read_manifest, write_manifest
@@ -69,6 +70,26 @@ class Artefact:
     about: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class InJob:
+    """A file whose `make` builds something of a module inside the program, and ends it.
+
+    `swap` is the file of the replacement that it is checked with; `files` go into the artefact, by
+    the names that they have there. `verb` and `how` are for a person.
+    """
+
+    file: str
+    swap: str
+    files: Mapping[str, str]
+    verb: str
+    how: str
+
+
+_EXPORT = InJob(
+    _EXPORTER, SWAP, {"load.py": SWAP}, "exported", "torch.onnx.export in a replay of the program"
+)
+
+
 class Workshop:
     """Builds artefacts of one advice in `folder`, each once; `tell` gets progress in words."""
 
@@ -104,7 +125,7 @@ class Workshop:
 
         `training`: the program calls it in training mode, without an effect.
         """
-        return self.once(f"onnx-{module.number}", lambda to: self._export(module, training, to))
+        return self.in_job(f"onnx-{module.number}", module, _EXPORT, training=training)
 
     def build(self, name: str, builder: str, order: Mapping[str, object]) -> Artefact:
         """What `advisor.artefacts.BUILDER.build` makes of an order, in a process of its own.
@@ -130,26 +151,50 @@ class Workshop:
             return str(reason)
         return made
 
-    def _export(self, module: SampledModule, training: bool, folder: str) -> Artefact:
+    def in_job(
+        self,
+        name: str,
+        module: SampledModule,
+        maker: InJob,
+        options: Mapping[str, object] = MappingProxyType({}),
+        *,
+        training: bool = False,
+    ) -> Artefact:
+        """What a file of `advisor/in_job` makes of the module in a replay of the program.
+
+        `options` are told to it beside where to write and what to check on. Raises
+        CannotBuildError.
+        """
+        return self.once(name, lambda to: self._in_job(module, maker, options, training, to))
+
+    def _in_job(
+        self,
+        module: SampledModule,
+        maker: InJob,
+        options: Mapping[str, object],
+        training: bool,
+        folder: str,
+    ) -> Artefact:
         place = self.replayer.new_folder("export")
-        options = {"folder": place, "swap": SWAP, "samples": _samples(module)}
-        switch = {"factory": f"{_EXPORTER}:make", "class": module.kind, "options": options}
+        told = {**options, "folder": place, "swap": maker.swap, "samples": _samples(module)}
+        switch = {"factory": f"{maker.file}:make", "class": module.kind, "options": told}
         ask = {"switches": {"replace": {**switch, "training": training}}}
         replay = self.replayer.replay(ask=ask, limit_s=_EXPORT_LIMIT_S)
         found = read_json(os.path.join(place, "result.json"))
         cost = Cost(replay.cpu_s or 0.0, replay.wall_s or 0.0, replay.energy_j)
         self.spent = self.spent.plus(cost)
+        cannot = f"{module.kind} cannot be {maker.verb}"
         if not found:
             why = "took too long" if replay.state == "timeout" else "ended before it was done"
-            raise CannotBuildError(f"{module.kind} cannot be exported: the export {why}")
+            raise CannotBuildError(f"{cannot}: it {why}")
         if "why_not" in found:
-            raise CannotBuildError(f"{module.kind} cannot be exported: {found['why_not']}")
+            raise CannotBuildError(f"{cannot}: {found['why_not']}")
         for name in os.listdir(place):
             if name != "result.json":
                 shutil.move(os.path.join(place, name), os.path.join(folder, name))
-        shutil.copyfile(SWAP, os.path.join(folder, "load.py"))
-        how = "exported by torch.onnx.export in a replay of the program"
-        self._write_manifest(folder, how, cost, found, {"torch": self._of_job("torch")})
+        for name, source in maker.files.items():
+            shutil.copyfile(source, os.path.join(folder, name))
+        self._write_manifest(folder, maker.how, cost, found, {"torch": self._of_job("torch")})
         return Artefact(folder, cost, found)
 
     def _build(self, builder: str, order: Mapping[str, object], folder: str) -> Artefact:

@@ -44,7 +44,7 @@ def build(order: Mapping[str, Any]) -> dict[str, object]:
                 os.remove(other)
         os.remove(fused)
     figures, graph, counts = tried[-1]
-    refuse_if_slow(figures)
+    refuse_if_slow(figures, order)
     return {
         "how": "onnxruntime.quantization.quantize_dynamic, QInt8 per channel",
         "versions": {"onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__},
@@ -67,9 +67,10 @@ def quantize(source: str, target: str) -> None:
     )
 
 
-def refuse_if_slow(figures: Mapping[str, float]) -> None:
-    """Raise CannotBuildError where captured inputs take as long as before."""
-    if figures["cpu_ratio"] > WORTH_IT:
+def refuse_if_slow(figures: Mapping[str, float], order: Mapping[str, Any] | None = None) -> None:
+    """Raise CannotBuildError where captured inputs take as long as before, unless one insists."""
+    insists = order is not None and order.get("insist")
+    if figures["cpu_ratio"] > WORTH_IT and not insists:
         raise CannotBuildError(
             f"on {figures['calls']:.0f} captured calls it takes {figures['cpu_ratio']:.2f} times"
             " the CPU time of ONNX Runtime with 32-bit floats"

@@ -48,7 +48,7 @@ def build(order: Mapping[str, Any]) -> dict[str, object]:
     os.remove(prepared)
     shutil.copyfile(os.path.join(source, "signature.json"), os.path.join(folder, "signature.json"))
     figures = compared(source, folder, order["samples"])
-    refuse_if_slow(figures)
+    refuse_if_slow(figures, order)
     digests = [str(each) for each in order["digests"]]
     return {
         "how": "onnxruntime.quantization.quantize_static, QDQ, QInt8 per channel, QUInt8",

@@ -15,12 +15,17 @@ from advisor.artefacts.dynamic_int8 import refuse_if_slow
 from advisor.artefacts.timing import compared
 from advisor.workshop import CannotBuildError
 
-_BLOCK = 128  # 32 loses less, and saves half as much
+_BLOCK = 128  # of 8 bits; 32 loses less, and saves half as much
 _IN_8_BITS = 4  # what the products themselves compute in
 
 
 def build(order: Mapping[str, Any]) -> dict[str, object]:
     """Quantize the weights of the model in `order["source"]`."""
+    return quantized(order, bits=8, block=_BLOCK)
+
+
+def quantized(order: Mapping[str, Any], *, bits: int, block: int) -> dict[str, object]:
+    """The same for so many bits, with a scale for so many weights."""
     import onnx
     import onnxruntime
 
@@ -32,15 +37,16 @@ def build(order: Mapping[str, Any]) -> dict[str, object]:
     source, folder = str(order["source"]), str(order["folder"])
     model = onnx.load(os.path.join(source, "model.onnx"))
     quantizer = MatMulNBitsQuantizer(
-        model, bits=8, block_size=_BLOCK, is_symmetric=True, accuracy_level=_IN_8_BITS
+        model, bits=bits, block_size=block, is_symmetric=True, accuracy_level=_IN_8_BITS
     )
     quantizer.process()
     quantizer.model.save_model_to_file(os.path.join(folder, "model.onnx"), False)
     shutil.copyfile(os.path.join(source, "signature.json"), os.path.join(folder, "signature.json"))
     figures = compared(source, folder, order["samples"])
-    refuse_if_slow(figures)
+    refuse_if_slow(figures, order)
+    kind = f"{bits} bits in blocks of {block}, accuracy level 4"
     return {
-        "how": f"onnxruntime MatMulNBitsQuantizer, 8 bits in blocks of {_BLOCK}, accuracy level 4",
+        "how": f"onnxruntime MatMulNBitsQuantizer, {kind}",
         "versions": {"onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__},
         **figures,
     }

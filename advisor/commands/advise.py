@@ -39,6 +39,13 @@ _INTERRUPTED = 130
 @click.option(
     "--max-memory-mib", type=click.FloatRange(0, min_open=True), help="Of all its processes."
 )
+@click.option(
+    "--include",
+    metavar="TECHNIQUE",
+    multiple=True,
+    help="Measure it also where it would not be offered.",
+)
+@click.option("--exclude", metavar="TECHNIQUE", multiple=True, help="Do not try it.")
 @click.option("--resume", metavar="ADVICE", help="Go on with one that was cut short.")
 def command(  # noqa: PLR0917 - click gives each option a name
     command: tuple[str, ...],
@@ -46,6 +53,8 @@ def command(  # noqa: PLR0917 - click gives each option a name
     fed: Fed,
     max_latency_ms: float | None,
     max_memory_mib: float | None,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
     resume: str | None,
 ) -> int:
     """Find out which change would save most, by measuring it on your own command.
@@ -63,6 +72,7 @@ def command(  # noqa: PLR0917 - click gives each option a name
     layers over your files and without network. Nothing that it writes stays.
     """
     from advisor.advise import advise
+    from advisor.choosing import chosen
     from advisor.commands.resuming import cut_short
     from advisor.report import report
     from advisor.setting import Progress
@@ -72,6 +82,7 @@ def command(  # noqa: PLR0917 - click gives each option a name
 
     if not command and resume is None:
         raise click.UsageError("what is to be advised on? frugalwatch advise -- COMMAND")
+    choice = chosen(include, exclude)
     end_as_by_interrupt()
     settings = replaying.loaded().settings
     progress = Progress(quiet=replaying.quiet)
@@ -92,13 +103,15 @@ def command(  # noqa: PLR0917 - click gives each option a name
             workload, replaying, number = found.workload, found.replaying, found.number
             workload = replace(workload, source=from_json(found.plan.get("workload")))
             asked = {**found.plan, **{k: v for k, v in asked.items() if v is not None}}
+            choice = choice.or_as_before(found.plan)
         if workload.source is not None:
             asked["workload"] = workload.source.as_json()
         metric = checked_metric(replaying.metric or own_metric, replaying.tolerance)
         options = replace(
             replaying.options(metric, replaying.tolerance),
             limits=_limits(asked),
-            asked={**asked, **asked_of(replaying), "metric": metric},
+            choice=choice,
+            asked={**asked, **choice.as_json(), **asked_of(replaying), "metric": metric},
         )
         document = advise(conn, workload, options, progress, number)
     finally:

@@ -34,10 +34,15 @@ def make(module: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
     `options`: `swap` is the file of the replacement that will run it, `samples` are files of
     captured calls, [inputs, outputs] each, on which it is checked.
     """
+    end_with(options, lambda: exported(module, args, kwargs, options))
+
+
+def end_with(options: dict[str, Any], work: Any) -> None:
+    """Write what `work` gives, or the reason why not, into the folder, and end the process."""
     folder = str(options["folder"])
     began_s, cpu_s = time.monotonic(), time.process_time()
     try:
-        found = exported(module, args, kwargs, options)
+        found = work()
     except Exception as error:  # noqa: BLE001 - whatever the module or the exporter raises
         traceback.print_exc()
         known = isinstance(error, CannotExportError) or type(error).__name__ == "RefusedError"
@@ -51,11 +56,13 @@ def make(module: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
     os._exit(0)  # the rest of the program would be measured by nobody
 
 
-def exported(module: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> dict[str, Any]:
+def exported(
+    module: Any, args: Any, kwargs: Any, options: dict[str, Any], write: Any = None
+) -> dict[str, Any]:
     """Export a module and check the export; what is known of it. Raises CannotExportError.
 
-    Of a module that was made from another one, `options` has that one's `weights_digest`, and the
-    tensors of `calls` to check it on by its own answers.
+    `write` may write another form than ONNX. Of a module that was made from another one, `options`
+    has that one's `weights_digest`, and the tensors of `calls` to check it on by its own answers.
     """
     import torch
 
@@ -70,7 +77,8 @@ def exported(module: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> di
         if distance > _ROUNDING:
             raise CannotExportError("it answers differently each time it is asked the same")
         torch.set_num_threads(1)
-        _prefer_plain_attention(torch, module)
+        if write is None:
+            _prefer_plain_attention(torch, module)
         calls = [_read_call(*each) for each in options.get("samples") or ()]
         wrapped = Flat(torch, swap, module, args, kwargs)
         for call in options.get("calls") or ():
@@ -79,14 +87,16 @@ def exported(module: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> di
         problems: list[str] = []
         for way, dims in _ways(swap, wrapped, calls):
             try:
-                opset = _export(torch, wrapped, dims, folder)
+                made = (write or _export)(torch, wrapped, dims, folder)
                 signature = {**wrapped.signature(dims), "weights_digest": digest}
+                if hasattr(swap, "built_for"):  # what it makes fits no other torch or CPU
+                    signature["built_for"] = swap.built_for()
                 _write(os.path.join(folder, "signature.json"), signature)
                 checked = _checked(swap, folder, module, args, kwargs, calls)
             except Exception as error:  # noqa: BLE001 - the next way may work
                 problems.append(f"{way}: {type(error).__name__}: {error}")
                 continue
-            return {"way": way, "opset": opset, **checked, **_about(module), "tried": problems}
+            return {"way": way, **made, **checked, **_about(module), "tried": problems}
     raise CannotExportError(_plain(problems))
 
 
@@ -236,9 +246,9 @@ def _ways(swap: Any, wrapped: Flat, calls: list[Any]) -> Any:
             yield way, dims
 
 
-def _export(torch: Any, wrapped: Flat, dims: Any, folder: str) -> int:
+def _export(torch: Any, wrapped: Flat, dims: Any, folder: str) -> dict[str, Any]:
     """Write model.onnx; the opset that it was possible with. Raises what torch raises last."""
-    model = _as_module(torch, wrapped)
+    model = as_module(torch, wrapped)
     wrapped.answer(*wrapped.tensors())
     axes = {
         name: {d: f"{name}_{d}" for d, size in enumerate(each) if size is None}
@@ -260,12 +270,14 @@ def _export(torch: Any, wrapped: Flat, dims: Any, folder: str) -> int:
         except Exception as error:  # noqa: BLE001 - a newer opset may have it
             problem = problem or error
             continue
-        return opset
+        return {"opset": opset}
     assert problem is not None
     raise problem
 
 
-def _as_module(torch: Any, wrapped: Flat) -> Any:
+def as_module(torch: Any, wrapped: Flat) -> Any:
+    """What exporters take: a module of tensors in, tensors out."""
+
     class Exported(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()

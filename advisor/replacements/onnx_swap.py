@@ -20,6 +20,7 @@ import inspect
 import json
 import math
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any  # torch, modules and tensors are of the job's own version
 
@@ -45,12 +46,8 @@ def make(
     """
     del args, kwargs
     folder = str(options.get("folder") or _HERE)
-    signature = read_signature(folder)
-    if weights_digest(module) != signature["weights_digest"]:
-        raise RefusedError("its weights are not those that were exported: run advise again")
-    hooked = [name for name, each in module.named_modules() if _is_hooked(each)]
-    if hooked:
-        raise RefusedError(f"the program has hooks on {hooked[0] or 'it'}")
+    refuse_other(module, read_signature(folder))
+    add_path(options)
     return load(
         folder,
         own=module,
@@ -58,6 +55,22 @@ def make(
         spinning=bool(options.get("spinning", False)),
         providers=options.get("providers"),
     )
+
+
+def refuse_other(module: Any, signature: Mapping[str, Any]) -> None:
+    """Raise RefusedError if the module is not the one that was exported, or has hooks inside."""
+    if weights_digest(module) != signature["weights_digest"]:
+        raise RefusedError("its weights are not those that were exported: run advise again")
+    hooked = [name for name, each in module.named_modules() if _is_hooked(each)]
+    if hooked:
+        raise RefusedError(f"the program has hooks on {hooked[0] or 'it'}")
+
+
+def add_path(options: Mapping[str, Any]) -> None:
+    """Find what the environment lacks in `options["path"]` too, behind all that it has."""
+    path = options.get("path")
+    if path and path not in sys.path:
+        sys.path.append(str(path))
 
 
 def load(
@@ -111,6 +124,8 @@ def _openvino(path: str, threads: int) -> Callable[[Any], Any]:
         "INFERENCE_NUM_THREADS": threads,
         "INFERENCE_PRECISION_HINT": "f32",
     }
+    own_form = os.path.join(os.path.dirname(path), "model.xml")
+    path = own_form if os.path.exists(own_form) else path
     model = openvino.Core().compile_model(path, "CPU", asked)
     inputs = [each.any_name for each in model.inputs]
     outputs = [each.any_name for each in model.outputs]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from advisor.techniques.allocator import Allocator
+from advisor.techniques.aot_inductor import AotInductor
 from advisor.techniques.autocast import Autocast
 from advisor.techniques.base import Technique
 from advisor.techniques.channels_last import ChannelsLast
@@ -12,6 +13,7 @@ from advisor.techniques.inference_mode import InferenceMode
 from advisor.techniques.loader_workers import LoaderWorkers
 from advisor.techniques.onnx_int8 import DynamicInt8, StaticInt8, WeightInt8
 from advisor.techniques.onnx_runtime import OnnxRuntime
+from advisor.techniques.openvino_int8 import OpenVinoInt8
 from advisor.techniques.openvino_swap import OpenVino
 from advisor.techniques.pinned_memory import PinnedMemory
 from advisor.techniques.session_int8 import SessionInt8
@@ -21,6 +23,8 @@ from advisor.techniques.spinning import Spinning
 from advisor.techniques.tf32 import Tf32
 from advisor.techniques.threads import Threads
 from advisor.techniques.unpadding import Unpadding
+from advisor.techniques.weight_int4 import WeightInt4
+from advisor.techniques.zeros import Zeros
 
 __all__ = ["techniques"]
 
@@ -35,6 +39,7 @@ def techniques(*, hook: bool = True) -> tuple[Technique, ...]:
         OnnxRuntime(),
         StaticInt8(),
         WeightInt8(),
+        WeightInt4(),
         DynamicInt8(),
         Unpadding(),
         SessionSpinning(),
@@ -47,7 +52,10 @@ def techniques(*, hook: bool = True) -> tuple[Technique, ...]:
         Tf32(),
         CudnnBenchmark(),
         OpenVino(),
+        OpenVinoInt8(),
         Autocast(),
         Compiled(),
+        AotInductor(),
+        Zeros(),
     )
     return (*outside, *inside) if hook else outside

@@ -40,7 +40,7 @@ class Autocast:
             )
         units = [name for name in _CPU_UNITS if name in facts.cpu_flags]
         if not units:
-            return Applicability(False, "this CPU has no bf16 units")
+            return Applicability(False, "this CPU has no bf16 units", possible=True)
         return Applicability(True, f"this CPU has bf16 units ({units[0]})")
 
     def variants(self, facts: Facts) -> tuple[Variant, ...]:

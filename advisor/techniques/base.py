@@ -29,7 +29,8 @@ class Facts:
     `libraries` the base names of shared objects that were mapped; None: nobody could look.
     `inside` is what the hook saw in its Python processes; None where torch was not used, or the
     hook is off. `cpu_flags` are the CPU's as Linux names them. `sample` holds calls of its modules
-    with what went in and came out; None where none were taken.
+    with what went in and came out; None where none were taken. `included` and `excluded`
+    name the techniques that the user insists on, and those that may not be tried.
     """
 
     environment: Mapping[str, str]
@@ -40,6 +41,8 @@ class Facts:
     inside: Inside | None = None
     cpu_flags: frozenset[str] = frozenset()
     sample: Sample | None = None
+    included: frozenset[str] = frozenset()
+    excluded: frozenset[str] = frozenset()
 
     def has_library(self, *beginnings: str) -> bool:
         """Whether a shared object whose name begins so was mapped by one of the processes."""
@@ -48,10 +51,14 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Applicability:
-    """Yes, or no; `reason` is printed in both cases."""
+    """Yes, or no; `reason` is printed in both cases.
+
+    `possible`: where it is no, it could be measured all the same by somebody who insists.
+    """
 
     yes: bool
     reason: str
+    possible: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ class Compiled:
             return inside
         if all(r.compiled for r in inside.roots):
             return Applicability(False, "the program compiles its modules itself")
-        if not inside.on_gpu and not _compiler(facts):
+        if not inside.on_gpu and not compiler(facts):
             return Applicability(False, "needs a C++ compiler: apt install g++")
         names = ", ".join(r.name for r in inside.roots if not r.compiled)
         return Applicability(True, f"{names} runs eagerly")
@@ -55,7 +55,8 @@ class Compiled:
         )
 
 
-def _compiler(facts: Facts) -> str | None:
+def compiler(facts: Facts) -> str | None:
+    """The C++ compiler that the program would find; None where there is none."""
     path = facts.environment.get("PATH")
     own = facts.environment.get("CXX")
     names = (own, *_COMPILERS) if own else _COMPILERS

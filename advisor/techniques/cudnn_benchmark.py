@@ -25,7 +25,7 @@ class CudnnBenchmark:
         if not roots:
             return Applicability(False, "its modules have no two-dimensional convolution")
         if all(r.shapes_count > _MANY_SHAPES for r in roots):
-            return Applicability(False, "its inputs have too many shapes")
+            return Applicability(False, "its inputs have too many shapes", possible=True)
         return Applicability(True, f"{roots[0].name} has convolutions (unverified on hardware)")
 
     def variants(self, facts: Facts) -> tuple[Variant, ...]:

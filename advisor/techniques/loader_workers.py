@@ -28,7 +28,7 @@ class LoaderWorkers:
         if workers:
             return Applicability(True, f"{_workers(workers)}; {share}")
         if waiting < _WAITING_MATTERS:
-            return Applicability(False, f"only {share}")
+            return Applicability(False, f"only {share}", possible=True)
         if facts.cpus < 2:
             return Applicability(False, "only one CPU can be used")
         return Applicability(True, f"no worker, and {share}")

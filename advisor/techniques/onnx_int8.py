@@ -30,8 +30,8 @@ from advisor.workshop import Artefact, CannotBuildError, Workshop
 _MOST_CALIBRATION = 256  # rows; more change the ranges little
 
 
-class _Int8:
-    """What the three have in common."""
+class OnnxInt8:
+    """What they have in common."""
 
     name = ""
     builder = ""
@@ -70,21 +70,22 @@ class _Int8:
         self, facts: Facts, variant: Variant, workshop: Workshop, source: Artefact
     ) -> Variant:
         name = self.builder.replace("_", "-")
-        return built(facts, variant, workshop.build(name, self.builder, order(facts, source)))
+        asked = order(facts, source, self.name)
+        return built(facts, variant, workshop.build(name, self.builder, asked))
 
     def _refused(self, facts: Facts) -> Applicability | None:
         """What speaks against it beside what speaks against any swap."""
         if parameters(facts) < TINY_PARAMETERS:
             count = f"{parameters(facts):,}"
             reason = f"{target(facts).kind} has {count} weights: scaling costs more than it saves"
-            return Applicability(False, reason)
+            return Applicability(False, reason, possible=True)
         if not has_int8_units(facts):
             reason = "this CPU has no instructions for products of 8-bit numbers (VNNI, AMX)"
-            return Applicability(False, reason)
+            return Applicability(False, reason, possible=True)
         return None
 
 
-class DynamicInt8(_Int8):
+class DynamicInt8(OnnxInt8):
     """Linear layers; inputs are scaled at each call."""
 
     name = "dynamic int8"
@@ -94,13 +95,12 @@ class DynamicInt8(_Int8):
     def _refused(self, facts: Facts) -> Applicability | None:
         layers = target(facts).about.get("layers") or {}
         if not looks_like_transformer(facts) and any(n.startswith("Conv") for n in layers):
-            return Applicability(
-                False, "its convolutions would take longer: static int8 suits them"
-            )
+            reason = "its convolutions would take longer: static int8 suits them"
+            return Applicability(False, reason, possible=True)
         return super()._refused(facts)
 
 
-class WeightInt8(_Int8):
+class WeightInt8(OnnxInt8):
     """Weights of matrix products in blocks."""
 
     name = "weight-only int8"
@@ -109,11 +109,12 @@ class WeightInt8(_Int8):
 
     def _refused(self, facts: Facts) -> Applicability | None:
         if not looks_like_transformer(facts):
-            return Applicability(False, "most of its weights are in no matrix products")
+            reason = "most of its weights are in no matrix products"
+            return Applicability(False, reason, possible=True)
         return super()._refused(facts)
 
 
-class StaticInt8(_Int8):
+class StaticInt8(OnnxInt8):
     """Convolutions; inputs are scaled once, from captured ones."""
 
     name = "static int8"
@@ -122,7 +123,8 @@ class StaticInt8(_Int8):
 
     def _refused(self, facts: Facts) -> Applicability | None:
         if looks_like_transformer(facts):
-            return Applicability(False, "attention loses too much by scales that are fixed once")
+            reason = "attention loses too much by scales that are fixed once"
+            return Applicability(False, reason, possible=True)
         return super()._refused(facts)
 
     def _build(
@@ -131,7 +133,7 @@ class StaticInt8(_Int8):
         chosen = calibration_calls(target(facts))
         digests = [call.inputs_digest for call in chosen]
         asked = {
-            **order(facts, source),
+            **order(facts, source, self.name),
             "calibration": [str(call.inputs_path) for call in chosen],
             "digests": digests,
         }

@@ -51,7 +51,7 @@ class OnnxRuntime:
         try:
             artefact = export(facts, workshop)
             if is_transformer(artefact.about):
-                asked = {**order(facts, artefact), "keep": "faster"}
+                asked = {**order(facts, artefact, self.name), "keep": "faster"}
                 try:
                     artefact = workshop.build("onnx-fused", "onnx_fused", asked)
                 except CannotBuildError as reason:

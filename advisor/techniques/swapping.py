@@ -124,14 +124,18 @@ def refused(reason: CannotBuildError) -> Applicability:
     return Applicability(False, str(reason))
 
 
-def order(facts: Facts, source: Artefact) -> dict[str, object]:
-    """What every builder is told: the exported model, and captured inputs to try it on."""
+def order(facts: Facts, source: Artefact, technique: str = "") -> dict[str, object]:
+    """What every builder is told: the exported model, and captured inputs to try it on.
+
+    `insist`: the user wants it measured, also where it is slow on them.
+    """
     samples = [str(call.inputs_path) for call in target(facts).kept]
     return {
         "source": source.folder,
         "samples": samples,
         "about": dict(source.about),
         "transformer": is_transformer(source.about),
+        "insist": technique in facts.included,
     }
 
 

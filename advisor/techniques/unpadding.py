@@ -48,7 +48,7 @@ class Unpadding:
             return Applicability(False, "padding does not stand at the end of its rows alone")
         share = _in_words(padding)
         if padding.share < _WORTH_IT:
-            return Applicability(False, f"only {share}: too little to save on")
+            return Applicability(False, f"only {share}: too little to save on", possible=True)
         return Applicability(True, f"{share} ({padding.rows / padding.calls:.3g} rows in a call)")
 
     def variants(self, facts: Facts) -> tuple[Variant, ...]:

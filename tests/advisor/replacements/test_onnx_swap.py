@@ -64,7 +64,7 @@ def export(module: Any, folder: Path, *args: Any, **kwargs: Any) -> dict[str, An
     options = {"folder": str(folder), "swap": onnx_swap.__file__}
     threads = torch.get_num_threads()
     try:
-        return export_onnx._exported(module.eval(), args, kwargs, options)
+        return export_onnx.exported(module.eval(), args, kwargs, options)
     finally:
         torch.set_num_threads(threads)
         torch.backends.mha.set_fastpath_enabled(True)
