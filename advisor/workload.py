@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from frugalwatch.config.load import load
 from frugalwatch.errors import UsageError
 from frugalwatch.privacy import MASK, mask_arguments
 
@@ -34,7 +35,8 @@ class Workload:
     @property
     def masked(self) -> tuple[str, ...]:
         """The words as they may be stored and shown."""
-        return tuple(mask_arguments(self.argv))
+        patterns = load({}, cwd=self.cwd, environ=os.environ).settings.mask
+        return tuple(mask_arguments(self.argv, patterns))
 
 
 def from_command(

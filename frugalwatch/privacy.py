@@ -57,8 +57,57 @@ _NOT_SECRET = (
 )
 
 
-def mask_arguments(argv: Sequence[str]) -> list[str]:
-    """`argv` with secret-looking values replaced by `***`; option names stay readable."""
+def mask_arguments(argv: Sequence[str], patterns: Sequence[str] = ()) -> list[str]:
+    """`argv` with secret-looking values replaced by `***`; option names stay readable.
+
+    So is what the user's own `patterns` match, see `mask_matches`.
+    """
+    return mask_matches(_mask_secrets(argv), patterns)
+
+
+def mask_matches(words: Sequence[str], patterns: Sequence[str]) -> list[str]:
+    """`words` with what the patterns match replaced; of a pattern with groups, the groups.
+
+    The words are looked at as one line with spaces between, so that `--customer \\S+` finds an
+    option and its value in two words. Where a pattern is no regular expression, nobody knows what
+    it was to hide: then all words but the first are replaced.
+    """
+    if not patterns:
+        return list(words)
+    line = " ".join(words)
+    spans: list[tuple[int, int]] = []
+    for pattern in patterns:
+        try:
+            found = re.compile(pattern)
+        except (re.error, RecursionError, OverflowError):
+            return [*words[:1], *(MASK for _ in words[1:])]
+        for match in found.finditer(line):
+            groups = range(1, found.groups + 1) if found.groups else (0,)
+            spans += [
+                match.span(group) for group in groups if match.end(group) > match.start(group)
+            ]
+    masked: list[str] = []
+    begin = 0
+    for word in words:
+        masked.append(_without(word, [(s - begin, e - begin) for s, e in spans]))
+        begin += len(word) + 1
+    return masked
+
+
+def _without(word: str, spans: Sequence[tuple[int, int]]) -> str:
+    """The word with these stretches of it replaced, overlapping ones as one."""
+    parts: list[str] = []
+    done = 0
+    for begin, end in sorted((max(0, s), min(len(word), e)) for s, e in spans):
+        if begin >= end or end <= done:
+            continue
+        if begin > done or not parts:
+            parts += [word[done:begin], MASK]
+        done = end
+    return "".join([*parts, word[done:]])
+
+
+def _mask_secrets(argv: Sequence[str]) -> list[str]:
     masked: list[str] = []
     value_is_secret = False
     before = ""
@@ -84,14 +133,23 @@ def mask_arguments(argv: Sequence[str]) -> list[str]:
 
 
 def storable_environment(
-    environment: Mapping[str, str], also_allowed: Sequence[str] = ()
+    environment: Mapping[str, str],
+    also_allowed: Sequence[str] = (),
+    patterns: Sequence[str] = (),
 ) -> dict[str, str | None]:
-    """Allow-listed variables with their values (masked where they look secret), others as None."""
+    """Allow-listed variables with their values (masked where they look secret), others as None.
+
+    In values, too, is masked what the user's `patterns` match.
+    """
     allowed = ALLOWED_VARIABLES.union(also_allowed)
     return {
-        name: _mask_inside(environment[name]) if name in allowed else None
+        name: _mask_value(_mask_inside(environment[name]), patterns) if name in allowed else None
         for name in sorted(environment)
     }
+
+
+def _mask_value(value: str, patterns: Sequence[str]) -> str:
+    return mask_matches(["", value], patterns)[1] if patterns else value
 
 
 def _names_secret(name: str) -> bool:

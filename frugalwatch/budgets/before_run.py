@@ -28,7 +28,7 @@ def check_asked(loaded: Loaded) -> tuple[Settings, list[str]]:
         raise UsageError("--on-exceed needs a --budget", hint="--budget 0.5kWh")
     if loaded.origins["alerts"] == COMMAND_LINE and not settings.hook:
         raise UsageError("--alert needs the hook, which is switched off")
-    warnings: list[str] = []
+    warnings = _mask_warnings(settings)
     kept: dict[str, tuple[str, ...]] = {}
     looks: tuple[tuple[str, str, Callable[[str], Problem | None]], ...] = (
         ("budget", "--budget", lambda text: budget_problem(text, settings)),
@@ -48,6 +48,17 @@ def check_asked(loaded: Loaded) -> tuple[Settings, list[str]]:
                 warnings.append(f"configuration: {key} {text}: {problem.why}: left out{hint}")
         kept[key] = tuple(good)
     return settings._replace(budget=kept["budget"], alerts=kept["alerts"]), warnings
+
+
+def _mask_warnings(settings: Settings) -> list[str]:
+    if not settings.mask:
+        return []
+    from frugalwatch.budgets.settings_check import mask_problems
+
+    return [
+        f"configuration: mask: {problem}: every word of the command is masked"
+        for problem in mask_problems(settings)
+    ]
 
 
 def budget_problem(text: str, settings: Settings) -> Problem | None:

@@ -34,9 +34,9 @@ def begin_capture(
     path = new_capture(
         folder,
         limits,
-        mask_arguments(argv),
+        mask_arguments(argv, settings.mask),
         cwd,
-        storable_environment(environment, settings.environment_allow),
+        storable_environment(environment, settings.environment_allow, settings.mask),
     )
     return {
         "folder": path,

@@ -78,19 +78,25 @@ def _working_folder() -> str:
 
 def _unusable(loaded: Loaded) -> list[Problem]:
     """Values that are well formed and name something that does not exist."""
+    from frugalwatch.budgets import settings_check as of_budgets
     from frugalwatch.carbon.settings_check import problems
 
+    found = [*problems(loaded.settings, os.environ), *of_budgets.problems(loaded.settings)]
     return [
         Problem(loaded.origins[key], key, f"{why}; {hint}" if hint else why)
-        for key, why, hint in problems(loaded.settings, os.environ)
+        for key, why, hint in found
     ]
 
 
 def _shown(key: str, value: object) -> object:
-    """The value as it may be printed: an address without the password that it may hold."""
+    """The value as it may be printed: an address without what may be secret in it."""
     if key == "live_grid_url" and isinstance(value, str) and "@" in value:
         scheme, _, rest = value.partition("://")
         return f"{scheme}://***@{rest.rpartition('@')[2]}"
+    if key == "alert_webhook" and isinstance(value, str):
+        from frugalwatch.alerts.sinks.webhook_address import shown
+
+        return shown(value)
     return value
 
 

@@ -118,7 +118,7 @@ def command(  # noqa: PLR0917 - click passes every option by its name
 
     warnings = [f"configuration: {problem}" for problem in loaded.problems]
     environment, run_settings = caller_environment(), loaded.settings
-    if run_settings.budget or run_settings.alerts or run_settings.on_exceed != "warn":
+    if _asks_for_checks(run_settings):
         from frugalwatch.budgets.before_run import check_asked
 
         run_settings, more = check_asked(loaded)
@@ -158,6 +158,12 @@ def command(  # noqa: PLR0917 - click passes every option by its name
     if strict and outcome.end is not None and not measured:
         return _STRICT_FAILURE
     return outcome.exit_code
+
+
+def _asks_for_checks(settings: Settings) -> bool:
+    """Whether anything was set whose rules are not worth loading for every run."""
+    asked = settings.budget or settings.alerts or settings.mask
+    return bool(asked) or settings.on_exceed != "warn"
 
 
 def _with_advice(

@@ -148,8 +148,9 @@ def _from_file(merge: _Merge, file: ConfigFile) -> None:
             merge.problems.append(Problem(file.name, key, "no such setting", near))
             continue
         if file.project and not field.project_may_set:
-            # A folder that somebody else wrote must not send a token, or anything, anywhere.
-            why = "not taken from a project: it opens the network; set it in your own config.toml"
+            # A folder that somebody else wrote must not send anything anywhere, start a command,
+            # end a job, or make the ledger tell more.
+            why = "not taken from a project: set it in your own config.toml"
             merge.problems.append(Problem(file.name, key, why))
             continue
         try:

@@ -7,6 +7,7 @@ The longer a run, the further its rows lie apart: a day has ten times the rows o
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TypeAlias
 
 from frugalwatch.ledger.inside import InsideRows
@@ -40,8 +41,9 @@ _Cumulative: TypeAlias = CountSaid | SpentSaid | TimesSaid | StepsSaid
 class InsideRecorder:
     """Keeps the last telling of each series and writes it when it is due."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, mask: Sequence[str] = ()) -> None:
         self._journal = journal
+        self._mask = mask
         self._rows: InsideRows = journal.recording.inside
         self._began_ns = journal.recording.start.started_mono_ns
         self._waiting: dict[_Key, _Cumulative] = {}
@@ -120,7 +122,7 @@ class InsideRecorder:
             message.pid,
             message.t_mono_ns,
             clean(message.python),
-            clean(message.program),
+            clean(self._masked(message.program)),
             message.rank,
             message.local_rank,
             message.world_size,
@@ -128,6 +130,13 @@ class InsideRecorder:
         )
         if not self._rows.process(row):
             self._unlisted += 1
+
+    def _masked(self, program: str) -> str:
+        if not self._mask:
+            return program
+        from frugalwatch.privacy import mask_matches
+
+        return mask_matches(["", program], self._mask)[1]
 
     def _forget(self, key: _Key) -> None:
         del self._written_ns[key]

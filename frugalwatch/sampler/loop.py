@@ -61,7 +61,8 @@ class Sampler:
         self._grid = GridWatch(context)
         self._job = _open_job(context.start.job_pid)
         self._watch = self._watch_budgets()
-        self._recorder = Recorder(self._journal, self._watch)
+        mask = context.plan.settings.mask
+        self._recorder = Recorder(self._journal, self._watch, mask=mask)
         if self._watch is not None:
             self._watch.gpu_share = self._recorder.gpu_share
         self._panel = Panel(context, readers, self._recorder)

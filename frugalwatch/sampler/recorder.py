@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from collectors.base import (
@@ -61,9 +61,12 @@ class Recorder:
     end when the device answers again or the run ends. `audience` hears of what is written.
     """
 
-    def __init__(self, journal: Journal, audience: Audience | None = None) -> None:
+    def __init__(
+        self, journal: Journal, audience: Audience | None = None, *, mask: Sequence[str] = ()
+    ) -> None:
         self._journal = journal
         self._audience = audience
+        self._mask = mask
         self._streams: dict[str, int] = {}
         self._open_gaps: dict[str, Gap] = {}
         self._gpu_use: dict[str, _GpuUse] = {}
@@ -178,7 +181,7 @@ class Recorder:
         if self._inside is None:
             from frugalwatch.sampler.inside import InsideRecorder
 
-            self._inside = InsideRecorder(self._journal)
+            self._inside = InsideRecorder(self._journal, self._mask)
         return self._inside
 
     def _reading(self, reading: Reading) -> None:

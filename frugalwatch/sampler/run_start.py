@@ -26,7 +26,9 @@ from frugalwatch.sampler.job_tree import start_time
 def _environment(context: RunContext) -> dict[str, str | None]:
     """What of the environment is stored; the user's name only where that was switched on."""
     settings = context.plan.settings
-    stored = storable_environment(context.plan.environment, settings.environment_allow)
+    stored = storable_environment(
+        context.plan.environment, settings.environment_allow, settings.mask
+    )
     if settings.by_user:
         stored["USER"] = user_name()
     return stored
@@ -34,7 +36,7 @@ def _environment(context: RunContext) -> dict[str, str | None]:
 
 def describe_run(context: RunContext) -> RunStart:
     """Everything known about a run at its start. Reads a few small files; never raises."""
-    command = mask_arguments(context.plan.argv)
+    command = mask_arguments(context.plan.argv, context.plan.settings.mask)
     system = os.uname()
     settings = context.plan.settings
     return RunStart(

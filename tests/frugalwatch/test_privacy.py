@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frugalwatch.privacy import MASK, mask_arguments, storable_environment
+from frugalwatch.privacy import MASK, mask_arguments, mask_matches, storable_environment
 from tests.frugalwatch.e2e.kit import Frugalwatch
 
 SECRET = "v3ry-s3cret-Value"
@@ -166,3 +166,70 @@ def test_no_secret_reaches_any_file_of_a_run(tmp_path: Path) -> None:
     assert frugalwatch.one("SELECT environment FROM run").count("HF_TOKEN") == 1
     for path in frugalwatch.ledger.parent.iterdir():
         assert path.stat().st_mode & 0o077 == 0, "and nobody else may read the ledger"
+
+
+@pytest.mark.parametrize(
+    ("words", "patterns", "stored"),
+    [
+        (["a.py", "--customer", "acme"], [r"--customer \S+"], ["a.py", MASK, MASK]),
+        (["a.py", "--customer", "acme"], [r"--customer (\S+)"], ["a.py", "--customer", MASK]),
+        (["a.py", "--customer=acme", "x"], [r"acme"], ["a.py", f"--customer={MASK}", "x"]),
+        (["a.py", "p-1234-q"], [r"\d{2}", r"\d{4}"], ["a.py", f"p-{MASK}-q"]),
+        (["a.py", "p-12-34"], [r"12", r"34"], ["a.py", f"p-{MASK}-{MASK}"]),
+        (["a.py", "", "x"], [r"x"], ["a.py", "", MASK]),
+        (["a.py", "x"], [r"z*"], ["a.py", "x"]),
+        (["a.py", "secret", "b"], [r"(unclosed"], ["a.py", MASK, MASK]),
+    ],
+)
+def test_a_users_own_patterns_are_masked(
+    words: list[str], patterns: list[str], stored: list[str]
+) -> None:
+    assert mask_arguments(words, patterns) == stored
+
+
+@given(st.lists(st.text("abc *-", max_size=6), min_size=1, max_size=5))
+def test_masking_keeps_the_number_of_words_and_what_no_pattern_matches(words: list[str]) -> None:
+    masked = mask_matches(words, ["b+"])
+    assert len(masked) == len(words)
+    assert not any("b" in word for word in masked)
+    assert [w for w in masked if "*" not in w] == [
+        w for w, m in zip(words, masked, strict=True) if "*" not in m
+    ]
+
+
+def test_what_a_configured_pattern_hides_never_reaches_the_disk(tmp_path: Path) -> None:
+    program = Frugalwatch(tmp_path)
+    config = tmp_path / "config" / "frugalwatch"
+    config.mkdir(parents=True)
+    (config / "config.toml").write_text("mask = ['--customer (\\S+)', 'proj-\\w+']\n")
+    program.environment["CONDA_DEFAULT_ENV"] = "proj-nightingale"
+    script = tmp_path / "proj-sparrow.py"
+    script.write_text("import time; time.sleep(0.3)\n")
+    words = ("python3", str(script), "--customer", "hush-hush")
+    assert program("run", "-q", "--capture", "--", *words).returncode == 0
+    assert json.loads(program.one("SELECT command FROM run"))[2:] == ["--customer", MASK]
+    state = tmp_path / "state" / "frugalwatch"
+    everything = b"".join(f.read_bytes() for f in state.rglob("*") if f.is_file())
+    for secret in (b"hush-hush", b"nightingale", b"sparrow"):
+        assert secret not in everything
+    assert b"--customer" in everything
+
+
+def test_a_project_cannot_take_a_users_masks_away(tmp_path: Path) -> None:
+    program = Frugalwatch(tmp_path)
+    program.environment["FRUGALWATCH_MASK"] = "acme"
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "frugalwatch.toml").write_text("mask = []\n")
+    program("run", "-q", "--", "echo", "acme", cwd=str(project))
+    assert json.loads(program.one("SELECT command FROM run")) == ["echo", MASK]
+
+
+def test_a_broken_pattern_hides_all_words_and_is_told(tmp_path: Path) -> None:
+    program = Frugalwatch(tmp_path)
+    program.environment["FRUGALWATCH_MASK"] = "(acme"
+    result = program("run", "--", "echo", "hello")
+    assert result.stdout == b"hello\n"
+    assert "mask" in result.said
+    assert json.loads(program.one("SELECT command FROM run")) == ["echo", MASK]
+    assert program("config", "check").returncode == 2

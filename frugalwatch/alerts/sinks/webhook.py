@@ -8,10 +8,11 @@ from __future__ import annotations
 import http.client
 import json
 import urllib.error
-import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 from typing import NamedTuple
+
+from frugalwatch.alerts.sinks.webhook_address import host_of
 
 TIMEOUT_S = 10.0
 # After each failure that another try may mend.
@@ -52,13 +53,3 @@ def post(url: str, notice: Mapping[str, object], *, timeout_s: float = TIMEOUT_S
         return Failure(f"{host} cannot be reached: {error.reason}", again=True)
     except (OSError, http.client.HTTPException, ValueError) as error:
         return Failure(f"{host} broke off: {error or type(error).__name__}", again=True)
-
-
-def host_of(url: str) -> str:
-    """The host of an http(s) address; empty if it is none."""
-    if not url.startswith(("https://", "http://")):
-        return ""
-    try:
-        return urllib.parse.urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
