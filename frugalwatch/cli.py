@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "import": ("frugalwatch.commands.import_", "Bring in figures that another tracker recorded."),
     "doctor": ("frugalwatch.commands.doctor", "Say what this machine can measure, and what not."),
     "daemon": ("frugalwatch.commands.daemon", "Measure this machine all the time."),
+    "metrics": ("frugalwatch.commands.metrics", "Energy as metrics, for Prometheus and others."),
     "calibrate": ("frugalwatch.commands.calibrate", "Teach the model this machine's power."),
     "advise": ("advisor.commands.advise", "Find out which change would save most, by measuring."),
     "verify": ("advisor.commands.verify", "Measure again whether a promised saving holds."),

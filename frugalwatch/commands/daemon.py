@@ -29,14 +29,20 @@ def command() -> None:
 @click.option("--interval", type=float, metavar="SECONDS", help="Between two looks. Default 1.")
 @click.option("--socket", "socket_path", metavar="FILE", help="Serve on this socket.")
 @click.option("--no-socket", is_flag=True, help="Serve nobody.")
+@click.option("--metrics", metavar="ADDRESS", help="Serve /metrics there: 127.0.0.1:9477.")
 def run(
-    ledger: str | None, interval: float | None, socket_path: str | None, no_socket: bool
+    ledger: str | None,
+    interval: float | None,
+    socket_path: str | None,
+    no_socket: bool,
+    metrics: str | None,
 ) -> None:
     """Sample this machine in the foreground until SIGTERM or Ctrl-C.
 
     \b
     frugalwatch daemon run
     frugalwatch daemon run --ledger /srv/energy.db
+    frugalwatch daemon run --metrics 127.0.0.1:9477      for Prometheus
 
     It says nothing unless something is wrong, never forks into the background and can be killed
     at any moment: what was written stays, and the next start goes on from the counters. So any
@@ -46,7 +52,12 @@ def run(
     from frugalwatch.daemon.main import run_daemon, start_anew
     from frugalwatch.daemon.places import daemon_places
 
-    loaded = _load({"daemon_ledger": ledger, "daemon_socket": socket_path, "interval_s": interval})
+    chosen = {"daemon_ledger": ledger, "daemon_socket": socket_path, "interval_s": interval}
+    loaded = _load({**chosen, "metrics": metrics})
+    if loaded.settings.metrics is not None:
+        from frugalwatch.metrics.address import parse_address
+
+        parse_address(loaded.settings.metrics)  # now, not in a log that nobody reads
     for problem in loaded.problems:
         click.echo(f"warning: configuration: {problem}", err=True)
     places = daemon_places(loaded.settings, os.environ, os.getuid())

@@ -111,6 +111,11 @@ FIELDS: Mapping[str, Field] = {
     "daemon_group": Field(
         "text", "Group whose members the daemon's socket serves.", project_may_set=False
     ),
+    "metrics": Field(
+        "text",
+        "Address on which the daemon serves metrics: 127.0.0.1:9477. None by default.",
+        project_may_set=False,
+    ),
     "budget": Field("list", "What each run may use: 0.5kWh, 200gCO2e, 2EUR."),
     "on_exceed": Field(
         "choice",

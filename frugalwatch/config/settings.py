@@ -39,6 +39,7 @@ class Settings(NamedTuple):
     daemon_ledger: str | None = None  # the daemon's own database; None: see daemon.places
     daemon_socket: str | None = None  # where the daemon serves, and where runs look for it
     daemon_group: str = "frugalwatch"  # whose members the daemon serves
+    metrics: str | None = None  # address and port on which the daemon serves /metrics
     budget: tuple[str, ...] = ()  # what a run may use: 0.5kWh, 200gCO2e, 2EUR
     on_exceed: Literal["warn", "term"] = "warn"
     alerts: tuple[str, ...] = ()  # p95>200ms, Wh/request>0.002

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collectors.base import Device, ProcessUtilization, Reading
     from collectors.isolated import IsolatedCollector
     from frugalwatch.budgets.day import DayWatch
+    from frugalwatch.daemon.metrics_link import MetricsLink
     from frugalwatch.daemon.server_link import ServerLink
     from frugalwatch.daemon.shelf import FileShelf
     from frugalwatch.sampler.context import RunContext
@@ -57,6 +58,7 @@ class Daemon:
         shelf: FileShelf,
         readers: list[IsolatedCollector],
         link: ServerLink | None,
+        metrics: MetricsLink | None = None,
     ) -> None:
         self._context = context
         self._shelf = shelf
@@ -67,6 +69,7 @@ class Daemon:
         processes = ProcessWatch(context.plan.host.procfs, by_user=settings.by_user)
         self._attribution = Attribution(self._minutes, processes)
         self._link = link
+        self._metrics = metrics
         audience: list[Audience] = [self._attribution]
         if link is not None:
             audience.append(link.publisher)
@@ -86,6 +89,9 @@ class Daemon:
         self._journal.recording.minutes = self._minutes
         if resumed:
             self._recorder.go_on_from(self._journal.last_readings())
+        if self._metrics is not None:
+            address = self._metrics.address
+            self._journal.event("metrics_served", t_mono_ns=time.monotonic_ns(), detail=address)
         if self._context.plan.settings.daemon_budgets:
             from frugalwatch.budgets.day import DayWatch
 
@@ -136,6 +142,9 @@ class Daemon:
         ended = self._link.tend() if self._link is not None else None
         if ended is not None:
             self._journal.event("socket_lost", t_mono_ns=time.monotonic_ns(), detail=ended)
+        ended = self._metrics.tend() if self._metrics is not None else None
+        if ended is not None:
+            self._journal.event("metrics_lost", t_mono_ns=time.monotonic_ns(), detail=ended)
 
     def _attribute(self) -> None:
         now = time.monotonic_ns()
@@ -202,6 +211,8 @@ class Daemon:
         self._panel.close()
         if self._link is not None:
             self._link.close()
+        if self._metrics is not None:
+            self._metrics.close()
 
     def _listen_to_signals(self) -> int:
         reader, writer = os.pipe()

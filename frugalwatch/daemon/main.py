@@ -43,7 +43,14 @@ def run_daemon(
         settle_earlier_boots(places.ledger, settings)
     except (sqlite3.Error, FrugalWatchError) as error:  # the journal says what it makes of that
         sys.stderr.write(f"frugalwatch daemon: earlier boots were not settled: {error}\n")
-    ended_by = Daemon(context, shelf, readers, link).run()
+    metrics = None
+    if settings.metrics is not None:
+        from frugalwatch.daemon.metrics_link import MetricsLink
+        from frugalwatch.ledger.paths import locate
+
+        ledger = locate(places.ledger, environ).ledger
+        metrics = MetricsLink(settings.metrics, ledger, environ)
+    ended_by = Daemon(context, shelf, readers, link, metrics).run()
     lock.release()
     return ended_by
 

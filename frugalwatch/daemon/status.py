@@ -17,6 +17,7 @@ from frugalwatch.daemon.session import RUN_PREFIX
 from frugalwatch.errors import FrugalWatchError
 from frugalwatch.ledger.reading import open_reader
 from frugalwatch.machine import boot_key
+from frugalwatch.metrics.probing import answers, url
 from frugalwatch.sampler.sources import daemon_sockets
 
 _RECENT_NS = 30_000_000_000
@@ -49,6 +50,7 @@ class Status:
     """One daemon, or the lack of one. None is unknown, as most is to who may not read its ledger.
 
     `heartbeat_age_s` is the time since its last commit, which it makes every five seconds.
+    `metrics` is the address and port on which it serves them, None if it does not.
     """
 
     running: bool
@@ -62,6 +64,8 @@ class Status:
     heartbeat_age_s: float | None = None
     devices: tuple[DeviceSeen, ...] = ()
     events: tuple[EventSeen, ...] = ()
+    metrics: str | None = None
+    metrics_answer: bool | None = None
 
     def as_json(self) -> dict[str, object]:
         """The same as JSON; SI units in the key names."""
@@ -136,6 +140,7 @@ def _with_ledger(status: Status, places: Places, connection: sqlite3.Connection)
         return status
     run_id, interval_ns, started_ns, heartbeat_ns = run
     now = time.monotonic_ns()
+    metrics = _metrics(connection, run_id) if status.running else None
     return Status(
         running=status.running,
         why_not=status.why_not,
@@ -150,12 +155,24 @@ def _with_ledger(status: Status, places: Places, connection: sqlite3.Connection)
         events=tuple(
             EventSeen(kind, cause, (now - t) / 1e9, detail)
             for kind, cause, t, detail in connection.execute(
-                "SELECT kind, cause, t_mono_ns, detail FROM event WHERE run_id = ?"
-                " ORDER BY id DESC LIMIT ?",
+                "SELECT kind, cause, t_mono_ns, detail FROM event"
+                " WHERE run_id = ? AND kind <> 'metrics_served' ORDER BY id DESC LIMIT ?",
                 (run_id, _EVENTS),
             )
         ),
+        metrics=metrics,
+        metrics_answer=None if metrics is None else answers(metrics),
     )
+
+
+def _metrics(connection: sqlite3.Connection, run_id: int) -> str | None:
+    """Where the daemon serves metrics since its last start, if it does."""
+    row = connection.execute(
+        "SELECT kind, detail FROM event WHERE run_id = ?"
+        " AND kind IN ('metrics_served', 'daemon_restarted') ORDER BY id DESC LIMIT 1",
+        (run_id,),
+    ).fetchone()
+    return row[1] if row is not None and row[0] == "metrics_served" else None
 
 
 def _devices(connection: sqlite3.Connection, run_id: int) -> tuple[DeviceSeen, ...]:
@@ -198,6 +215,9 @@ def as_text(status: Status) -> str:
         lines.append(f"ledger   {status.ledger} ({status.ledger_bytes / 2**20:.1f} MiB)")
     if status.socket:
         lines.append(f"socket   {status.socket}")
+    if status.metrics:
+        silent = "" if status.metrics_answer else " (does not answer)"
+        lines.append(f"metrics  {url(status.metrics)}{silent}")
     if status.recorded_s is not None and status.interval_s is not None:
         every = f"a look every {status.interval_s:g} s"
         lines.append(f"recorded {duration(status.recorded_s)} of this boot, {every}")

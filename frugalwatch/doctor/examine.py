@@ -73,6 +73,7 @@ def examine(loaded: Loaded, environ: Mapping[str, str]) -> Examination:
     import psutil
 
     from frugalwatch.doctor.daemon import daemon_check
+    from frugalwatch.doctor.metrics import metrics_check
     from frugalwatch.machine import cpu_name
 
     host = Host.from_environment()
@@ -91,7 +92,11 @@ def examine(loaded: Loaded, environ: Mapping[str, str]) -> Examination:
         memory_bytes=psutil.virtual_memory().total,
         sources=tuple(sources),
         models=models,
-        checks=(*_checks(loaded, environ), daemon_check(loaded.settings, environ, sources)),
+        checks=(
+            *_checks(loaded, environ),
+            daemon_check(loaded.settings, environ, sources),
+            metrics_check(loaded.settings, environ),
+        ),
     )
 
 

@@ -92,7 +92,7 @@ def _united(
         covered: list[Interval] = []
         total = (0.0, 0.0, 0.0)
         for member in members:
-            for interval in _recorded(conn, member[2], from_mono_ns, to_mono_ns):
+            for interval in recorded(conn, member[2], from_mono_ns, to_mono_ns):
                 for begin, end in subtract(interval, covered):
                     total = _plus(total, _difference(conn, member[2], begin, end))
                 covered = add(covered, interval)
@@ -164,7 +164,7 @@ def add(covered: list[Interval], interval: Interval) -> list[Interval]:
     return merged
 
 
-def _recorded(conn: sqlite3.Connection, stream_id: int, begin: int, end: int) -> list[Interval]:
+def recorded(conn: sqlite3.Connection, stream_id: int, begin: int, end: int) -> list[Interval]:
     """When this stream knew the device's energy: first to last sample, without its gaps."""
     first, last = conn.execute(
         "SELECT (SELECT min(t_mono_ns) FROM sample WHERE stream_id = :id),"
@@ -189,11 +189,11 @@ def _recorded(conn: sqlite3.Connection, stream_id: int, begin: int, end: int) ->
 
 
 def _difference(conn: sqlite3.Connection, stream_id: int, begin: int, end: int) -> Figures:
-    after, before = _at(conn, stream_id, end), _at(conn, stream_id, begin)
+    after, before = energy_at(conn, stream_id, end), energy_at(conn, stream_id, begin)
     return after[0] - before[0], after[1] - before[1], after[2] - before[2]
 
 
-def _at(conn: sqlite3.Connection, stream_id: int, t_mono_ns: int) -> Figures:
+def energy_at(conn: sqlite3.Connection, stream_id: int, t_mono_ns: int) -> Figures:
     """The cumulative figures at an instant, between two samples in proportion to the time."""
     columns = "t_mono_ns, energy_uj, coalesce(low_uj, energy_uj), coalesce(high_uj, energy_uj)"
     where = f"SELECT {columns} FROM sample WHERE stream_id = ? AND t_mono_ns"

@@ -277,7 +277,7 @@ def test_only_members_of_the_group_are_served(
     group = next(g for g in grp.getgrall() if g.gr_gid not in (0, 65534))
     folder = tmp_path / "world"
     folder.mkdir()
-    for place in (folder, *folder.parents[:3]):
+    for place in (folder, *folder.parents[:4]):
         place.chmod(place.stat().st_mode | 0o011)
     (folder / "run").mkdir(mode=0o755)
     with PowercapTree(folder, [Zone("package-0")]) as tree:
