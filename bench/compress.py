@@ -124,8 +124,10 @@ def main() -> int:
         ("--family", options.family, *options.option),
     )
     os.makedirs(setting.out, exist_ok=True)
-    prepare(setting.python, setting.cache, MADE)
     chosen = [w for w in WORKLOADS if not options.only or w.workload.name in options.only]
+    words = {word for w in chosen for word in (*w.workload.program, *w.fresh)}
+    made = [each for each in MADE if f"{{cache}}/{each[0]}" in words]
+    prepare(setting.python, setting.cache, made)
     found = Found(describe(simulated_rapl=False), options.budget)
     try:
         for each in chosen:

@@ -19,16 +19,14 @@ _CALLS = 16
 _LEAST_S = 0.05  # of one round of one model: shorter ones tell nothing
 
 
-def compared(
-    source: str, folder: str, samples: Sequence[str], new: Any = None
-) -> dict[str, float]:
+def compared(source: str, folder: str, samples: Sequence[str], new: Any = None) -> dict[str, float]:
     """The new model's CPU time over the first one's, and how far its answers are from it.
 
     `new` has the `run` of a session; without it the model in `folder` is opened as one.
 
     `distance` is the root mean square of the difference, of the size of the answers.
     """
-    inputs = _spread(list(feeds(read_signature(source), list(samples))), _CALLS)
+    inputs = spread(list(feeds(read_signature(source), list(samples))), _CALLS)
     old, new = session(os.path.join(source, "model.onnx")), new or session(_model(folder))
     size = difference = 0.0
     for feed in inputs:
@@ -38,12 +36,12 @@ def compared(
                 wide = x.astype("f8")
                 size += float((wide * wide).sum())
                 difference += float(((wide - y.astype("f8")) ** 2).sum())
-    once_s = max(1e-6, _cpu_s(old, inputs))
+    once_s = max(1e-6, cpu_s(old, inputs))
     repeats = max(1, math.ceil(_LEAST_S / once_s))
     ratios = []
     for _ in range(_ROUNDS):
-        before = _cpu_s(old, inputs, repeats)
-        ratios.append(_cpu_s(new, inputs, repeats) / before)
+        before = cpu_s(old, inputs, repeats)
+        ratios.append(cpu_s(new, inputs, repeats) / before)
     return {
         "cpu_ratio": statistics.median(ratios),
         "distance": math.sqrt(difference / size) if size else 0.0,
@@ -66,7 +64,8 @@ def _model(folder: str) -> str:
     return os.path.join(folder, "model.onnx")
 
 
-def _cpu_s(model: Any, inputs: Sequence[Any], repeats: int = 1) -> float:
+def cpu_s(model: Any, inputs: Sequence[Any], repeats: int = 1) -> float:
+    """CPU seconds of this process while a session answers the inputs so many times."""
     began_s = time.process_time()
     for _ in range(repeats):
         for feed in inputs:
@@ -74,6 +73,7 @@ def _cpu_s(model: Any, inputs: Sequence[Any], repeats: int = 1) -> float:
     return time.process_time() - began_s
 
 
-def _spread(found: Sequence[Any], most: int) -> list[Any]:
+def spread(found: Sequence[Any], most: int) -> list[Any]:
+    """At most so many of them, from the whole length."""
     step = max(1, len(found) // most)
     return list(found[::step][:most])

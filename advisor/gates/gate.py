@@ -68,7 +68,7 @@ def gate(
         if choice is None:
             continue
         split_up = split(choice.group.rows, calibrated)
-        result = _judge(choice, split_up.part(part), options)
+        result = judge_choice(choice, split_up.part(part), options)
         if result is not None:
             found.append(result)
     if not found:
@@ -85,8 +85,11 @@ def _standing(result: GateResult) -> tuple[int, float]:
     )
 
 
-def _judge(choice: Choice, places: Sequence[int], options: GateOptions) -> GateResult | None:
-    """None where rows cannot be put together, since their widths differ from call to call."""
+def judge_choice(choice: Choice, places: Sequence[int], options: GateOptions) -> GateResult | None:
+    """Judge one output on the inputs at these places.
+
+    None where rows cannot be put together, since their widths differ from call to call.
+    """
     group, kind = choice.group, choice.kind
     limit = options.least(_MEASURES[kind])
     if not places:

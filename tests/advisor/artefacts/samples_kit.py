@@ -10,7 +10,7 @@ from typing import Any
 
 
 def write_call(folder: Path, number: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-    """A file as docs/reference/hook-contract.md describes it; int64 tensors only."""
+    """A file as docs/reference/hook-contract.md describes it; tensors of int64 and float32 only."""
     tensors: dict[str, Any] = {}
 
     def flat(value: Any, name: str) -> dict[str, Any]:
@@ -25,9 +25,10 @@ def write_call(folder: Path, number: int, args: tuple[Any, ...], kwargs: dict[st
     header: dict[str, Any] = {"__metadata__": {"structure": json.dumps(structure)}}
     body = b""
     for name, tensor in tensors.items():
-        raw = tensor.numpy().tobytes()
+        values = tensor.numpy() if hasattr(tensor, "numpy") else tensor
+        raw, kind = values.tobytes(), {"i8": "I64", "f4": "F32"}[values.dtype.str[1:]]
         place = [len(body), len(body) + len(raw)]
-        header[name] = {"dtype": "I64", "shape": list(tensor.shape), "data_offsets": place}
+        header[name] = {"dtype": kind, "shape": list(values.shape), "data_offsets": place}
         body += raw
     text = json.dumps(header).encode()
     path = os.path.join(folder, f"{number:06d}-in.safetensors")
