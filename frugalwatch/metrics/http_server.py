@@ -34,6 +34,11 @@ class MetricsServer:
         self._wake = wake
         self._clients: dict[int, HttpClient] = {}  # in order of their coming
 
+    @property
+    def connections(self) -> int:
+        """How many are open now."""
+        return len(self._clients)
+
     def serve(self) -> None:
         """Answer until `wake` is closed."""
         try:
