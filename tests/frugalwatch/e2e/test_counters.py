@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
+import signal
+import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.frugalwatch.e2e.kit import Frugalwatch, RunObject, device, events
+from tests.frugalwatch.e2e.kit import (
+    Frugalwatch,
+    RunObject,
+    device,
+    events,
+    sampler_of,
+    until,
+)
 from tests.support.fake_sysfs import Constant, PowercapTree, Zone
 
 WITHIN = 0.02  # of the truth, for runs of a few seconds
@@ -29,17 +42,23 @@ def encloses(run: RunObject, truth: float) -> bool:
 
 
 def run_meanwhile(
-    machine: Frugalwatch, tree: PowercapTree, seconds: float, after_s: float, what: object
+    machine: Frugalwatch,
+    tree: PowercapTree,
+    seconds: float,
+    after_s: float,
+    what: Callable[[], None],
 ) -> RunObject:
-    """Measure a `sleep`, and `what()` happens after a while."""
-    import json
-
+    """Measure a `sleep`, and `what()` happens a while after the counters were first looked at."""
     target = machine.folder / "out.json"
     process = machine.start(
         *("run", "--interval", "0.5", "--json", str(target), "--", "sleep", str(seconds))
     )
+    with until(20, "a first look") as again:
+        while again():
+            with contextlib.suppress(sqlite3.Error):  # it is being made
+                if machine.ledger.exists() and machine.one("SELECT count(*) FROM stream"):
+                    break
     time.sleep(after_s)
-    assert callable(what)
     what()
     _, err = process.communicate(timeout=30)
     assert process.returncode == 0, err
@@ -70,11 +89,6 @@ def test_a_counter_that_wraps_between_every_two_looks_is_looked_at_more_often(
 
 def test_wraps_that_nobody_saw_are_inside_the_bounds_and_said(machine: Frugalwatch) -> None:
     """The sampler is stopped for longer than a wrap takes: how many there were cannot be known."""
-    import os
-    import signal
-
-    from tests.frugalwatch.e2e.kit import sampler_of
-
     zone = Zone("package-0", Constant(100.0), range_j=100, max_power_w=40.0)
     with PowercapTree(machine.folder, [zone]) as tree:
         tree.start()
@@ -87,8 +101,6 @@ def test_wraps_that_nobody_saw_are_inside_the_bounds_and_said(machine: Frugalwat
         os.kill(sampler, signal.SIGCONT)
         process.communicate(timeout=20)
         truth = tree.true_energy_j("package-0", *machine.window())
-    import json
-
     run = json.loads(target.read_text())
     assert run["energy_j"] < 0.95 * truth, "two ranges of 100 J went by unseen"
     assert encloses(run, truth)
