@@ -62,7 +62,7 @@ def serving(source: Source) -> Iterator[Port]:
 
 
 def connect(port: int) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), 10)
+    return socket.create_connection(("127.0.0.1", int(port)), 10)
 
 
 def ask(port: int, request: bytes) -> tuple[bytes, bytes]:
