@@ -25,6 +25,7 @@ from advisor.ranking import (
     resolution,
 )
 from advisor.replay import Isolation, Replay, Replayer
+from advisor.run_times import with_run_times
 from advisor.search import Plan, Search
 from advisor.setting import (
     cpu_flags,
@@ -67,6 +68,7 @@ class Options:
 
     Without `hook` nothing is seen or changed inside the program. `stop` ends each replay early.
     `gate` is how far a change in precision may move the answers.
+    `install` are run times that may be added in a throw-away layer.
     `asked` is what was asked for on the command line, for `--resume`; `earlier` is what the search
     had done before it was cut short.
     """
@@ -80,6 +82,7 @@ class Options:
     gate: GateOptions = field(default_factory=GateOptions)
     limits: Limits = field(default_factory=Limits)
     choice: Choice = field(default_factory=Choice)
+    install: tuple[str, ...] = ()
     earlier: Earlier = field(default_factory=Earlier)
     asked: Mapping[str, object] = field(default_factory=dict)
 
@@ -174,6 +177,8 @@ def _search(  # noqa: PLR0917 - one call, all of it needed
         if any(isinstance(each, Builds) for each in techniques(hook=True)):
             facts = with_sample(facts, replayer, search.say)
         with workshop(conn, number, facts, replayer, search.say) as bench:
+            facts, said = with_run_times(facts, options.install, bench.folder, search.say)
+            notes += said
             entrants, answers = candidates(facts, hook=options.hook, bench=bench)
             if bench.spent.cpu_s:
                 notes.append(f"building what was tried took {bench.spent.cpu_s:.3g} CPU-seconds")

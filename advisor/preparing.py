@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +12,7 @@ from typing import Any  # what the document holds
 
 from advisor.document import Answer
 from advisor.replay import Replayer
+from advisor.run_times import FOLDER
 from advisor.sampling import take_sample
 from advisor.techniques.base import Applicability, Builds, Facts, Technique, Variant
 from advisor.workshop import Workshop, advice_folder, keep_only, remove_if_empty
@@ -46,8 +49,12 @@ def workshop(
 def tidy(conn: sqlite3.Connection, advice: int, document: Mapping[str, Any]) -> None:
     """Keep the artefacts that a finished advice recommends, and no others."""
     if document["state"] == "done":
+        folder = advice_folder(conn, advice)
         kept = {str(row.get("artefact")) for row in document["recommendations"]}
-        keep_only(advice_folder(conn, advice), kept)
+        layer = os.path.join(folder, FOLDER)
+        if any(layer in json.dumps(row["change"]) for row in document["recommendations"]):
+            kept.add(layer)
+        keep_only(folder, kept)
 
 
 def prepared(

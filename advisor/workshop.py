@@ -120,12 +120,16 @@ class Workshop:
             raise CannotBuildError(found)
         return found
 
-    def export(self, module: SampledModule, *, training: bool = False) -> Artefact:
+    def export(
+        self, module: SampledModule, *, training: bool = False, layer: str = ""
+    ) -> Artefact:
         """The module as an ONNX model of 32-bit floats. Raises CannotBuildError.
 
-        `training`: the program calls it in training mode, without an effect.
+        `training`: the program calls it in training mode, without an effect. `layer` is where run
+        times lie that its environment lacks.
         """
-        return self.in_job(f"onnx-{module.number}", module, _EXPORT, training=training)
+        told = {"path": layer} if layer else {}
+        return self.in_job(f"onnx-{module.number}", module, _EXPORT, told, training=training)
 
     def build(self, name: str, builder: str, order: Mapping[str, object]) -> Artefact:
         """What `advisor.artefacts.BUILDER.build` makes of an order, in a process of its own.

@@ -19,6 +19,7 @@ from advisor.commands.common import (
     replay_options,
 )
 from advisor.commands.workload_options import AdviseCommand, Fed, typed_workload, workload_options
+from advisor.run_times import RUN_TIMES
 
 if TYPE_CHECKING:
     from advisor.limits import Limits
@@ -45,6 +46,13 @@ _INTERRUPTED = 130
     multiple=True,
     help="Measure it also where it would not be offered.",
 )
+@click.option(
+    "--install-runtime",
+    "install",
+    type=click.Choice(RUN_TIMES),
+    multiple=True,
+    help="Fetch it where the program lacks it, in a throw-away layer beside its environment.",
+)
 @click.option("--exclude", metavar="TECHNIQUE", multiple=True, help="Do not try it.")
 @click.option("--resume", metavar="ADVICE", help="Go on with one that was cut short.")
 def command(  # noqa: PLR0917 - click gives each option a name
@@ -53,6 +61,7 @@ def command(  # noqa: PLR0917 - click gives each option a name
     fed: Fed,
     max_latency_ms: float | None,
     max_memory_mib: float | None,
+    install: tuple[str, ...],
     include: tuple[str, ...],
     exclude: tuple[str, ...],
     resume: str | None,
@@ -93,6 +102,8 @@ def command(  # noqa: PLR0917 - click gives each option a name
             "max_latency_ms": max_latency_ms,
             "max_memory_mib": max_memory_mib,
         }
+        if install:
+            asked["install"] = list(install)
         own_metric = None
         if resume is None:
             workload, own_metric = typed_workload(
@@ -111,6 +122,7 @@ def command(  # noqa: PLR0917 - click gives each option a name
             replaying.options(metric, replaying.tolerance),
             limits=_limits(asked),
             choice=choice,
+            install=_names(asked.get("install")),
             asked={**asked, **choice.as_json(), **asked_of(replaying), "metric": metric},
         )
         document = advise(conn, workload, options, progress, number)
@@ -123,6 +135,10 @@ def command(  # noqa: PLR0917 - click gives each option a name
         style = choose_style(os.environ, is_terminal=sys.stdout.isatty())
         click.echo(report(document, style))
     return _INTERRUPTED if document["state"] == "interrupted" else 0
+
+
+def _names(value: object) -> tuple[str, ...]:
+    return tuple(map(str, value)) if isinstance(value, list) else ()
 
 
 def _limits(asked: Mapping[str, object]) -> Limits:

@@ -67,6 +67,7 @@ def exported(
     import torch
 
     swap = load_file(str(options["swap"]))
+    swap.add_path(options)
     folder = str(options["folder"])
     with torch.inference_mode(False), torch.no_grad(), torch.autocast("cpu", enabled=False):
         digest = options.get("weights_digest") or swap.weights_digest(module)

@@ -34,6 +34,7 @@ def _swapped() -> Any:
 _ours = _swapped()
 # For compiling, which checks what it has made by these.
 RefusedError = _ours.RefusedError
+add_path = _ours.add_path
 read_signature = _ours.read_signature
 parameters_of = _ours.parameters_of
 taken_apart = _ours.taken_apart

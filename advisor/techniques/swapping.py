@@ -71,13 +71,16 @@ def swap_switch(
     facts: Facts, folder: str, *, threads: int = 1, options: Mapping[str, object] | None = None
 ) -> Change:
     """The change that puts what lies in `folder` in place of the target."""
+    told = {"folder": folder, "threads": threads, **(options or {})}
     value: dict[str, object] = {
         "factory": f"{os.path.join(folder, 'load.py')}:make",
         "class": target(facts).kind,
-        "options": {"folder": folder, "threads": threads, **(options or {})},
+        "options": told,
     }
     if in_training_mode(facts):
         value["training"] = True
+    if facts.layer:
+        value["options"] = {**told, "path": facts.layer}
     return Change(switches={"replace": value})
 
 
@@ -90,7 +93,7 @@ def in_training_mode(facts: Facts) -> bool:
 
 def export(facts: Facts, workshop: Workshop) -> Artefact:
     """The target as an ONNX model. Raises CannotBuildError."""
-    return workshop.export(target(facts), training=in_training_mode(facts))
+    return workshop.export(target(facts), training=in_training_mode(facts), layer=facts.layer)
 
 
 def built(facts: Facts, variant: Variant, artefact: Artefact, *, threads: int = 1) -> Variant:
