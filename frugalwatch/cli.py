@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("advisor.commands.verify", "Measure again whether a promised saving holds."),
     "advice": ("advisor.commands.advice", "List and show stored advice."),
     "capture": ("frugalwatch.commands.capture", "List, show and delete what --capture kept."),
+    "purge": ("frugalwatch.commands.purge", "Delete what was stored, by age, run or command."),
     "recover": ("frugalwatch.commands.recover", "Settle runs whose supervisor or machine died."),
     "config": ("frugalwatch.commands.config", "Show and check the configuration."),
     "completion": ("frugalwatch.commands.completion", "Print the completion script of a shell."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import time
 from typing import TYPE_CHECKING
 
 import click
@@ -80,9 +81,12 @@ def _load(run: str, ledger: str | None, *, delete: bool) -> Profile | None:
     from frugalwatch.ledger.paths import ledger_path, locate
     from frugalwatch.ledger.queries import find_run
     from frugalwatch.profile.document import build_profile
-    from frugalwatch.profile.folder import delete_profile, profile_files
+    from frugalwatch.profile.folder import delete_profile, profile_files, purge_expired
 
     loaded = load({"ledger": ledger}, cwd=os.getcwd(), environ=os.environ)
+    gone = purge_expired(os.environ, loaded.settings.profile_days, time.time())
+    if gone:
+        click.echo(f"expired and deleted: {len(gone)} profiles", err=True)
     location = locate(ledger_path(loaded.settings, os.environ), os.environ)
     connection = open_current(location, os.environ, notify=_warn)
     try:

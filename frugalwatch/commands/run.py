@@ -155,6 +155,7 @@ def command(  # noqa: PLR0917 - click passes every option by its name
         os.write(2, f"frugalwatch: no summary: {error!r}\n".encode(errors="replace"))
     see_off(outcome.sampler_pid)
     _end_captures(capture, outcome.exit_code, "none" if quiet else loaded.settings.summary)
+    _end_profiles(loaded.settings)
     if strict and outcome.end is not None and not measured:
         return _STRICT_FAILURE
     return outcome.exit_code
@@ -237,6 +238,18 @@ def _end_captures(capture: str | None, exit_code: int, style: str) -> None:
         from frugalwatch.captures.folder import captures_folder, purge_expired
 
         purge_expired(captures_folder(os.environ))
+
+
+def _end_profiles(settings: Settings) -> None:
+    """Delete profiles that have expired."""
+    from frugalwatch.config.paths import state_dir
+
+    if os.path.isdir(os.path.join(state_dir(os.environ), "profiles")):
+        import time
+
+        from frugalwatch.profile.folder import purge_expired
+
+        purge_expired(os.environ, settings.profile_days, time.time())
 
 
 def _cwd() -> str:

@@ -144,7 +144,7 @@ FIELDS: Mapping[str, Field] = {
         project_may_set=False,
     ),
     "profile_days": Field(
-        "number", "Days after which profiles of runs are deleted.", 0.0, 36500.0
+        "number", "Days after which profiles of runs are deleted.", 1.0, 36500.0
     ),
 }
 

@@ -95,16 +95,23 @@ def delete_run(conn: sqlite3.Connection, run_key: str) -> bool:
     found = conn.execute("SELECT id FROM run WHERE run_key = ?", (run_key,)).fetchone()
     if found is None:
         return False
-    for table in (*_BY_STREAM, "share"):
-        conn.execute(
-            f"DELETE FROM {table} WHERE stream_id IN (SELECT id FROM stream WHERE run_id = ?)",
-            found,
-        )
-    for table in (*_BY_RUN, "event", "phase", "run_device", "stream"):
+    forget_details(conn, found[0])
+    for table in ("run_device", "stream"):
         conn.execute(f"DELETE FROM {table} WHERE run_id = ?", found)
     conn.execute("UPDATE advice SET run_id = NULL WHERE run_id = ?", found)
     conn.execute("DELETE FROM run WHERE id = ?", found)
     return True
+
+
+def forget_details(conn: sqlite3.Connection, run_id: int) -> None:
+    """Remove all that was recorded of a run but its totals, inside the caller's transaction."""
+    for table in (*_BY_STREAM, "share"):
+        conn.execute(
+            f"DELETE FROM {table} WHERE stream_id IN (SELECT id FROM stream WHERE run_id = ?)",
+            (run_id,),
+        )
+    for table in (*_BY_RUN, "event", "phase"):
+        conn.execute(f"DELETE FROM {table} WHERE run_id = ?", (run_id,))
 
 
 def _advice_on(conn: sqlite3.Connection, run_key: str) -> list[int]:

@@ -1,6 +1,7 @@
 """Where profiles lie: one folder for each run, this user's alone.
 
-Beside no ledger but in the state folder, since the job writes there itself, while it runs.
+Beside no ledger but in the state folder, since the job writes there itself, while it runs. They
+expire as captures do: `profile_days`, a week by default.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from frugalwatch.config.paths import state_dir
 from frugalwatch.ledger.paths import private_directory
 
 _NAME = "profiles"
+_S_PER_DAY = 86_400.0
 
 
 def profiles_folder(environ: Mapping[str, str]) -> str:
@@ -49,6 +51,36 @@ def delete_profile(environ: Mapping[str, str], run_key: str) -> int:
     if os.path.isdir(folder) and not os.listdir(folder):
         os.rmdir(folder)
     return freed
+
+
+def purge_expired(environ: Mapping[str, str], days: float, now_utc_s: float) -> list[str]:
+    """Delete profiles that nobody has written to for so many days; keys of their runs.
+
+    Never raises: it is called where a job has ended.
+    """
+    folder = profiles_folder(environ)
+    gone: list[str] = []
+    for name in _listed(folder):
+        path = os.path.join(folder, name)
+        try:
+            files = [os.path.join(path, each) for each in os.listdir(path)]
+            newest = max(os.lstat(each).st_mtime for each in (path, *files))
+            if now_utc_s - newest < days * _S_PER_DAY:
+                continue
+            for each in files:
+                os.unlink(each)
+            os.rmdir(path)
+        except OSError:  # something that is none of ours, or another process was faster
+            continue
+        gone.append(name)
+    return gone
+
+
+def _listed(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
 
 
 def _began(name: str) -> tuple[int, str]:

@@ -47,6 +47,7 @@ KINDS = {
     "hook_note": "",
     "processes_not_listed": "some processes are not listed",
     "imported": "brought in from another tracker",
+    "purged": "details were deleted by `frugalwatch purge`",
     "budget": "a budget was set",
     "budget_term": "a budget was set that may end the job",
     "budget_passed": "the budget was passed",
