@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias  # what JSON gives back
 
-from advisor.needs import front
-
 Precision: TypeAlias = Literal["float", "static int8", "dynamic int8", "weight-only int8"]
 Practice: TypeAlias = Literal["as it comes", "un-padding"]
 
@@ -104,6 +102,8 @@ class Outcome:
 
 def on_front(found: Mapping[Point, Outcome]) -> set[Point]:
     """Points that no other one beats in cost and drift at once."""
+    from advisor.needs import front  # which knows trials, and these the techniques
+
     known = {p.name: {"cost": o.cost_ratio, "loss": o.drift} for p, o in _whole(found).items()}
     names = set(front(known, _SAME_COST))
     return {p for p in found if p.name in names}

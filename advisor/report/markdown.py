@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from advisor.report.facts import Change, Fact, Rejected
 from advisor.report.scale import Scale
@@ -31,6 +31,10 @@ def markdown(document: Document, scale: Scale) -> str:
         for change in found.serving.changes:
             lines += _change(change)
         lines += _not_recommended(found.serving.rejected, "### Of these not recommended")
+    if found.curve is not None:
+        lines += ["## The curve of compression", ""]
+        lines += [*(f"- {_plain(sentence)}" for sentence in found.curve.lead), ""]
+        lines += _table(["combination", "CPU time", "answers that moved", ""], found.curve.rows)
     if found.hot_spots:
         lines += ["## What is not the model", ""]
         lines += [*(f"- {_plain(sentence)}" for sentence in found.hot_spots), ""]
@@ -77,7 +81,7 @@ def _item(fact: Fact) -> str:
     return f"- {fact.label}: {_plain(fact.text)}"
 
 
-def _table(heads: list[str], rows: Iterable[list[str]]) -> list[str]:
+def _table(heads: list[str], rows: Iterable[Sequence[str]]) -> list[str]:
     lines = [_row(heads), "|" + " --- |" * len(heads)]
     return [*lines, *(_row(row) for row in rows), ""]
 

@@ -12,6 +12,7 @@ from advisor.report.applying import (
     reproduction,
     spent_in_words,
 )
+from advisor.report.curve import Curve, curve
 from advisor.report.facts import Change, Fact, Rejected, facts
 from advisor.report.scale import Saving, Scale, saving
 from advisor.report.serving import Serving, serving
@@ -41,6 +42,7 @@ class Told(NamedTuple):
     changes: list[Change]
     rejected: list[Rejected]
     serving: Serving | None
+    curve: Curve | None
     hot_spots: list[str]
     tried: list[Fact]
     notes: Sequence[str]
@@ -92,6 +94,7 @@ def told(document: Document, scale: Scale) -> Told:
         ],
         rejected=_rejected(document),
         serving=serving(document.get("trace")),
+        curve=curve(document),
         hot_spots=in_words(document["hot_spots"]) if document.get("hot_spots") else [],
         tried=[Fact(r["technique"], r["reason"]) for r in document.get("tried") or ()],
         notes=list(document.get("notes") or ()),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from advisor.hot_spots import in_words
+from advisor.report.curve import curve
 from advisor.report.facts import verified, year
 from advisor.report.scale import Scale, saving
 from advisor.report.words import WIDTH as _WIDTH
@@ -25,7 +26,8 @@ def report(document: Document, style: Style, scale: Scale | None = None) -> str:
     """The whole report; with the first one's figures of a year where `scale` has a rate."""
     blocks = [_head(document, style), _table(document, style), _year(document, scale or Scale())]
     blocks += [_tried(document, style), _rejected(document, style)]
-    blocks += [_serving(document, style), _outside_model(document, style)]
+    blocks += [_curve(document, style), _serving(document, style)]
+    blocks.append(_outside_model(document, style))
     blocks += [_apply(document, style), _caveats(document)]
     blocks.append(_since(document))
     return "\n\n".join(block for block in blocks if block)
@@ -40,6 +42,21 @@ def _since(document: Document) -> str:
             lines += textwrap.wrap(text, _WIDTH, initial_indent=" ", subsequent_indent="   ")
     if document.get("state") == "interrupted":
         lines.append(f" Go on   frugalwatch advise --resume {document['advice']}")
+    return "\n".join(lines)
+
+
+def _curve(document: Document, style: Style) -> str:
+    """What each combination of smaller models costs and loses."""
+    found = curve(document)
+    if found is None:
+        return ""
+    lines = [style.bold(" The curve of compression")]
+    for sentence in found.lead:
+        lines += wrapped(sentence)
+    for row in found.rows:
+        lines.append(f"    {cut(row.name, 50):<51}{row.cost}")
+        standing = f"; {row.standing}" if row.standing else ""
+        lines += textwrap.wrap(f"moves {row.drift}{standing}", _WIDTH, **_UNDER_A_ROW)
     return "\n".join(lines)
 
 
