@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 
 VERSION = 1
-SYSTEM_SOCKET = "/run/frugalwatch/sock"
 # RAPL renews its counters every millisecond in steps of 61 uJ (2^-14 J).
 PERIOD_NS = 1_000_000_000
 QUANTUM_UJ = 1_000_000

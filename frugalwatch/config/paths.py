@@ -11,6 +11,8 @@ import os
 from collections.abc import Mapping
 
 _APPLICATION = "frugalwatch"
+# Of the daemon that serves all users. A user's own has its socket in `runtime_dir`.
+SYSTEM_SOCKET = "/run/frugalwatch/sock"
 
 
 def home_dir(environ: Mapping[str, str]) -> str:

@@ -6,8 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from collectors.daemon_wire import SYSTEM_SOCKET
-from frugalwatch.config.paths import runtime_dir, state_dir
+from frugalwatch.config.paths import SYSTEM_SOCKET, runtime_dir, state_dir
 from frugalwatch.config.settings import Settings
 
 SYSTEM_LEDGER = "/var/lib/frugalwatch/ledger.db"

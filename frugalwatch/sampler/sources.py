@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from collectors.base import Collector, Device, Observation, Probe, Reading, Resumable
 from collectors.cpu_time import machine_busy_us
-from collectors.daemon_wire import SYSTEM_SOCKET
 from collectors.host import Host
 from collectors.registry import HARDWARE, hardware_collector
-from frugalwatch.config.paths import runtime_dir
+from frugalwatch.config.paths import SYSTEM_SOCKET, runtime_dir
 from frugalwatch.config.settings import Settings
 from frugalwatch.sampler.context import Opening, Plan, Zeros
 

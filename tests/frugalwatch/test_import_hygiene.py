@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -40,9 +39,10 @@ atexit.register(note, "supervisor")
 """
 
 
-@pytest.fixture
-def loaded(tmp_path: Path) -> dict[str, set[str]]:
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     """The modules of every process of one run with a counter and a GPU, by the process's name."""
+    tmp_path = tmp_path_factory.mktemp("run")
     spy, notes = tmp_path / "spy", tmp_path / "notes"
     spy.mkdir()
     notes.mkdir()
@@ -74,6 +74,10 @@ def test_the_number_of_modules_stays_below_its_ceiling(loaded: dict[str, set[str
     counts = {process: len(modules) for process, modules in loaded.items()}
     over = {p: n for p, n in counts.items() if p in CEILINGS and n > CEILINGS[p]}
     assert over == {}, counts
+
+
+def test_where_no_daemon_is_nothing_of_it_is_loaded(loaded: dict[str, set[str]]) -> None:
+    assert {m for modules in loaded.values() for m in modules if "daemon" in m} == set()
 
 
 def test_the_supervisor_knows_no_database_and_no_driver(loaded: dict[str, set[str]]) -> None:
