@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from frugalwatch import metrics as metrics_package
 from frugalwatch.config.load import load
 from frugalwatch.errors import LedgerError, UsageError
 from frugalwatch.ledger.paths import ledger_path, locate
@@ -36,6 +37,7 @@ _NICER = 15
     metavar="MINUTES",
     help="With --runs: runs that go on or ended so long ago.",
 )
+@click.option("--dashboard", is_flag=True, help="Print a dashboard for Grafana, as JSON.")
 @click.option("--ledger", metavar="FILE", help="Look into this database.")
 @click.option("--beside-daemon", is_flag=True, hidden=True)
 def command(
@@ -44,6 +46,7 @@ def command(
     openmetrics: bool,
     runs: bool,
     within: float,
+    dashboard: bool,
     ledger: str | None,
     beside_daemon: bool,
 ) -> None:
@@ -53,11 +56,17 @@ def command(
     frugalwatch metrics                          once, to standard output
     frugalwatch metrics --serve 127.0.0.1:9477   until Ctrl-C, read anew at most once a second
     frugalwatch metrics --runs                   with the runs of the last hour
+    frugalwatch metrics --dashboard > frugalwatch.json      to import into Grafana
 
     Joules are cumulative over everything in the ledger, in whole joules; each says how it is known
     (origin) and between which bounds. A machine with a daemon serves them itself:
     `frugalwatch daemon run --metrics 127.0.0.1:9477`.
     """
+    if dashboard:
+        folder = os.path.join(os.path.dirname(metrics_package.__file__), "dashboards")
+        with open(os.path.join(folder, "frugalwatch.json"), encoding="utf-8") as file:
+            sys.stdout.write(file.read())
+        return
     from frugalwatch.metrics.page import LedgerView
     from frugalwatch.metrics.snapshot import HOLD_NS, Options, Snapshot
 
