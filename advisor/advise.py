@@ -13,6 +13,7 @@ from advisor.document import Answer, Setting, Work, advice_document
 from advisor.gates.options import GateOptions
 from advisor.inside import Inside
 from advisor.limits import Limits
+from advisor.power_limit.sweep import swept
 from advisor.preparing import prepared, tidy, with_sample, workshop
 from advisor.quality import Computed, Loss, Metric, judge
 from advisor.ranking import (
@@ -67,6 +68,7 @@ class Options:
     """How to search and what counts as the same answer.
 
     Without `hook` nothing is seen or changed inside the program. `stop` ends each replay early.
+    With `power_limit` limits of GPUs may be changed for a while.
     `gate` is how far a change in precision may move the answers.
     `install` are run times that may be added in a throw-away layer.
     `asked` is what was asked for on the command line, for `--resume`; `earlier` is what the search
@@ -83,6 +85,7 @@ class Options:
     limits: Limits = field(default_factory=Limits)
     choice: Choice = field(default_factory=Choice)
     install: tuple[str, ...] = ()
+    power_limit: bool = False
     earlier: Earlier = field(default_factory=Earlier)
     asked: Mapping[str, object] = field(default_factory=dict)
 
@@ -156,7 +159,7 @@ def _search(  # noqa: PLR0917 - one call, all of it needed
     finalists: list[Variant] = []
     answers: list[Answer] = []
     reference: Variant | None = None
-    aside: dict[str, object] = {"trace": None, "hot_spots": None}
+    aside: dict[str, object] = {"trace": None, "hot_spots": None, "power_limit": None}
     if max(first.wall_s or 0.0, first.cpu_s or 0.0) < _TOO_SHORT_S:
         notes.append(
             f"it runs for {first.wall_s or 0:.2f} s, which is mostly the start of a process: too"
@@ -194,7 +197,7 @@ def _search(  # noqa: PLR0917 - one call, all of it needed
         reference = _reference(facts, finalists) if finalists else None
         search.confirm(confirmed, reference)
         finalists = confirmed
-        aside = _beside(search, replayer, facts, options, finalists)
+        aside = _beside(search, replayer, facts, options, finalists, notes)
         if facts.inside is not None and not aside["hot_spots"] and not search.interrupted:
             notes.append(
                 "too little was seen of it to tell what is outside of the model: give it more work"
@@ -204,15 +207,32 @@ def _search(  # noqa: PLR0917 - one call, all of it needed
     return {**_document(number, workload, options, search, found), **aside}
 
 
-def _beside(
-    search: Search, replayer: Replayer, facts: Facts, options: Options, swaps: Sequence[Variant]
+def _beside(  # noqa: PLR0917 - one call, all of it needed
+    search: Search,
+    replayer: Replayer,
+    facts: Facts,
+    options: Options,
+    swaps: Sequence[Variant],
+    notes: list[str],
 ) -> dict[str, object]:
-    """What is found beside the search, unless the user has ended it or it is overdue."""
-    nothing: dict[str, object] = {"trace": None, "hot_spots": None}
+    """What is found beside the search, unless the user has ended it or it is overdue.
+
+    What is to be said of power limits goes to the `notes`.
+    """
+    nothing: dict[str, object] = {"trace": None, "hot_spots": None, "power_limit": None}
     if search.interrupted or search.unreliable:
         return nothing
     try:
-        return beside(
+        sweep = swept(
+            replayer,
+            facts,
+            allowed=options.power_limit,
+            time_s=options.plan.budget.time_s,
+            seed=options.plan.seed,
+            tell=search.say,
+        )
+        notes += [] if sweep is None else sweep.in_words()
+        found = beside(
             replayer,
             facts,
             time_s=options.plan.budget.time_s,
@@ -225,6 +245,7 @@ def _beside(
     except KeyboardInterrupt:
         search.interrupted = True
         return nothing
+    return {**found, "power_limit": None if sweep is None else sweep.as_json()}
 
 
 @dataclass(frozen=True, slots=True)

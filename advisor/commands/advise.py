@@ -53,6 +53,12 @@ _INTERRUPTED = 130
     multiple=True,
     help="Fetch it where the program lacks it, in a throw-away layer beside its environment.",
 )
+@click.option(
+    "--allow-power-limit",
+    "power_limit",
+    is_flag=True,
+    help="Try lower power limits of its GPUs, and put them back (needs permission).",
+)
 @click.option("--exclude", metavar="TECHNIQUE", multiple=True, help="Do not try it.")
 @click.option("--resume", metavar="ADVICE", help="Go on with one that was cut short.")
 def command(  # noqa: PLR0917 - click gives each option a name
@@ -62,6 +68,7 @@ def command(  # noqa: PLR0917 - click gives each option a name
     max_latency_ms: float | None,
     max_memory_mib: float | None,
     install: tuple[str, ...],
+    power_limit: bool,
     include: tuple[str, ...],
     exclude: tuple[str, ...],
     resume: str | None,
@@ -104,6 +111,8 @@ def command(  # noqa: PLR0917 - click gives each option a name
         }
         if install:
             asked["install"] = list(install)
+        if power_limit:
+            asked["power_limit"] = True
         own_metric = None
         if resume is None:
             workload, own_metric = typed_workload(
@@ -122,6 +131,7 @@ def command(  # noqa: PLR0917 - click gives each option a name
             replaying.options(metric, replaying.tolerance),
             limits=_limits(asked),
             choice=choice,
+            power_limit=bool(asked.get("power_limit")),
             install=_names(asked.get("install")),
             asked={**asked, **choice.as_json(), **asked_of(replaying), "metric": metric},
         )

@@ -73,6 +73,7 @@ def exported(
         digest = options.get("weights_digest") or swap.weights_digest(module)
         module.eval()
         args, kwargs = torch.utils._pytree.tree_map(own_tensor, (tuple(args), dict(kwargs)))
+        module.to("cpu")  # from a GPU: the graph is the same, and the program ends here
         first = module(*args, **kwargs)
         distance = swap.relative_distance(first, module(*args, **kwargs))
         if distance > _ROUNDING:
@@ -102,8 +103,8 @@ def exported(
 
 
 def own_tensor(value: Any) -> Any:
-    """A tensor's values on their own; what is no tensor as it is."""
-    return value.detach().clone() if hasattr(value, "detach") else value
+    """A tensor's values on their own, in memory of the CPU; what is no tensor as it is."""
+    return value.detach().clone().cpu() if hasattr(value, "detach") else value
 
 
 class Flat:

@@ -54,6 +54,7 @@ def make(
         threads=int(options.get("threads") or 1),
         spinning=bool(options.get("spinning", False)),
         providers=options.get("providers"),
+        device=str(options.get("device") or "cpu"),
     )
 
 
@@ -80,20 +81,24 @@ def load(
     threads: int = 1,
     spinning: bool = False,
     providers: list[str] | None = None,
+    device: str = "cpu",
 ) -> Swapped:
     """The model of `folder` as a callable. `own` is the torch module for calls of another form.
 
-    More `threads` answer sooner and use more CPU time; `spinning` lets them wait busily.
+    More `threads` answer sooner and use more CPU time; `spinning` lets them wait busily. With
+    `device` "cuda" it takes and gives tensors on a GPU, and needs a provider that computes there
+    (unverified on hardware).
     """
     signature = read_signature(folder)
     path = os.path.join(folder, "model.onnx")
     if signature.get("engine") == "openvino":
         return Swapped(signature, _openvino(path, threads), own)
-    return Swapped(signature, _onnxruntime(path, threads, spinning, providers), own)
+    run = _onnxruntime(path, threads, spinning, providers, device)
+    return Swapped(signature, run, own, device)
 
 
 def _onnxruntime(
-    path: str, threads: int, spinning: bool, providers: list[str] | None
+    path: str, threads: int, spinning: bool, providers: list[str] | None, device: str
 ) -> Callable[[Any], Any]:
     import onnxruntime
 
@@ -108,7 +113,11 @@ def _onnxruntime(
     if missing:
         raise RefusedError(f"this onnxruntime has no {missing[0]}")
     session = onnxruntime.InferenceSession(path, chosen, providers=wanted)
-    return _runner(session)
+    if device == "cpu":
+        return _runner(session)
+    if session.get_providers()[:1] == ["CPUExecutionProvider"]:  # it falls back without a word
+        raise RefusedError(f"{wanted[0]} could not be started")
+    return _bound_runner(session)
 
 
 def _openvino(path: str, threads: int) -> Callable[[Any], Any]:
@@ -156,13 +165,57 @@ def _runner(session: Any) -> Callable[[Any], Any]:
     return run
 
 
+def _bound_runner(session: Any) -> Callable[[Any], Any]:
+    """The same for tensors on a GPU, which are read where they are (unverified on hardware)."""
+    import torch
+
+    kinds = {each.name: _numpy_type(each.type) for each in session.get_inputs()}
+    outputs = [each.name for each in session.get_outputs()]
+
+    def run(tensors: Mapping[str, Any]) -> dict[str, Any]:
+        given = {name: tensors[name].detach().contiguous() for name in kinds}
+        first = next(iter(given.values())).device
+        torch.cuda.current_stream(first).synchronize()  # what made them may still be at it
+        binding = session.io_binding()
+        for name, tensor in given.items():
+            binding.bind_input(
+                name,
+                tensor.device.type,
+                tensor.device.index or 0,
+                kinds[name],
+                tuple(tensor.shape),
+                tensor.data_ptr(),
+            )
+        for name in outputs:
+            binding.bind_output(name)  # in memory of the CPU: its size is known afterwards only
+        session.run_with_iobinding(binding)
+        found = binding.copy_outputs_to_cpu()
+        return {n: torch.from_numpy(v).to(first) for n, v in zip(outputs, found)}
+
+    return run
+
+
+def _numpy_type(kind: str) -> Any:
+    """NumPy's type of an ONNX one, such as `tensor(float)`."""
+    import numpy
+
+    plain = kind.partition("(")[2].rstrip(")")
+    named = {"float": "float32", "double": "float64", "bool": "bool_"}
+    return getattr(numpy, named.get(plain, plain))
+
+
 class Swapped:
     """Called like the module. `refused` says why the last call went to the module, if it did."""
 
     def __init__(
-        self, signature: Mapping[str, Any], run: Callable[[Any], Any], own: Any = None
+        self,
+        signature: Mapping[str, Any],
+        run: Callable[[Any], Any],
+        own: Any = None,
+        device: str = "cpu",
     ) -> None:
         self.refused = ""
+        self._device = device
         self._run = run
         self._own = own
         self._names: list[str] = signature["parameters"]
@@ -200,7 +253,7 @@ class Swapped:
                 if path not in self._constants or self._constants[path] != value:
                     raise RefusedError(f"{dotted(path)} is another than when it was exported")
                 continue
-            _check(path, value, expected)
+            _check(path, value, expected, self._device)
             feed[expected["name"]] = value
         if len(leaves) != len(self._inputs) + len(self._constants):
             missing = [p for p in (*self._inputs, *self._constants) if p not in leaves]
@@ -292,13 +345,13 @@ def dotted(path: Path) -> str:
     return ".".join(str(each) for each in path)
 
 
-def _check(path: Path, value: Any, expected: Mapping[str, Any]) -> None:
+def _check(path: Path, value: Any, expected: Mapping[str, Any], device: str) -> None:
     """Raise RefusedError where a tensor is not of the form that the model takes."""
     if not hasattr(value, "detach"):
         raise RefusedError(f"{dotted(path)} is no tensor")
     if str(value.dtype) != expected["dtype"]:
         raise RefusedError(f"{dotted(path)} is {value.dtype}, and was {expected['dtype']}")
-    if value.device.type != "cpu":
+    if value.device.type != device:
         raise RefusedError(f"{dotted(path)} is on {value.device}")
     dims = expected["dims"]
     shape = tuple(value.shape)

@@ -9,10 +9,12 @@ from advisor.techniques.base import Technique
 from advisor.techniques.channels_last import ChannelsLast
 from advisor.techniques.compiled import Compiled
 from advisor.techniques.cudnn_benchmark import CudnnBenchmark
+from advisor.techniques.half_weights import HalfWeights
 from advisor.techniques.inference_mode import InferenceMode
 from advisor.techniques.loader_workers import LoaderWorkers
 from advisor.techniques.onnx_int8 import DynamicInt8, StaticInt8, WeightInt8
 from advisor.techniques.onnx_runtime import OnnxRuntime
+from advisor.techniques.onnx_gpu import OnnxRuntimeCuda, OnnxRuntimeTensorRt
 from advisor.techniques.openvino_int8 import OpenVinoInt8
 from advisor.techniques.openvino_swap import OpenVino
 from advisor.techniques.pinned_memory import PinnedMemory
@@ -22,6 +24,7 @@ from advisor.techniques.session_spinning import SessionSpinning
 from advisor.techniques.spinning import Spinning
 from advisor.techniques.tf32 import Tf32
 from advisor.techniques.threads import Threads
+from advisor.techniques.torchao_weights import TorchAoWeights
 from advisor.techniques.unpadding import Unpadding
 from advisor.techniques.weight_int4 import WeightInt4
 from advisor.techniques.zeros import Zeros
@@ -51,6 +54,10 @@ def techniques(*, hook: bool = True) -> tuple[Technique, ...]:
         PinnedMemory(),
         Tf32(),
         CudnnBenchmark(),
+        HalfWeights(),
+        OnnxRuntimeCuda(),
+        OnnxRuntimeTensorRt(),
+        TorchAoWeights(),
         OpenVino(),
         OpenVinoInt8(),
         Autocast(),

@@ -32,7 +32,7 @@ class Autocast:
         if not any(_WIDE & set(r.dtypes) for r in inside.roots):
             return Applicability(False, "its modules hold no float32")
         if inside.on_gpu:
-            types = _gpu_types(inside)
+            types = gpu_types(inside)
             if not types:
                 return Applicability(False, "this GPU has no units for bf16 or fp16")
             return Applicability(
@@ -47,7 +47,7 @@ class Autocast:
         inside = facts.inside
         assert inside is not None
         device = "cuda" if inside.on_gpu else "cpu"
-        types = _gpu_types(inside) if inside.on_gpu else ("bfloat16",)
+        types = gpu_types(inside) if inside.on_gpu else ("bfloat16",)
         return tuple(self._variant(kind, device) for kind in types)
 
     def _variant(self, kind: str, device: str) -> Variant:
@@ -63,7 +63,8 @@ class Autocast:
         )
 
 
-def _gpu_types(inside: Inside) -> tuple[str, ...]:
+def gpu_types(inside: Inside) -> tuple[str, ...]:
+    """Narrow types that this GPU has units for; float16 for inference only."""
     found = []
     if inside.cuda_capability >= _GPU_BF16:
         found.append("bfloat16")

@@ -23,8 +23,13 @@ CODE = """from load import load  # in {folder}
 model = load()  # answers as the module did; needs {package}"""
 
 
-def refuse_swap(facts: Facts, package: str = "onnxruntime") -> Applicability | None:
-    """Why no module of the program can be swapped; None where one can."""
+def refuse_swap(
+    facts: Facts, package: str = "onnxruntime", *, on_gpu: bool = False
+) -> Applicability | None:
+    """Why no module of the program can be swapped; None where one can.
+
+    `on_gpu`: by something that computes there, where the module is.
+    """
     refused = refuse_without_torch(facts)
     if refused is not None:
         return refused
@@ -36,8 +41,8 @@ def refuse_swap(facts: Facts, package: str = "onnxruntime") -> Applicability | N
         return Applicability(False, "no calls of its model could be sampled")
     name = target(facts).kind
     roots = [root for root in inside.roots if root.name == name]
-    if any(root.on_gpu for root in roots):
-        return Applicability(False, f"{name} is on a GPU")
+    if any(root.on_gpu for root in roots) != on_gpu:
+        return Applicability(False, f"{name} is {'not ' if on_gpu else ''}on a GPU")
     random = sorted({k for r in roots if r.called("training") for k in r.mode_dependent})
     if random:
         kinds = ", ".join(random)

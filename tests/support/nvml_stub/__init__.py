@@ -141,6 +141,7 @@ class StubGpu:
     device_id: int = 0x20B2
     architecture: int = AMPERE
     power_limit_w: float = 400.0
+    settable_w: tuple[float, float] | None = None  # between which the limit may be set
     energy: bool = True
     energy_scale: float = 1.0
     energy_tick_s: float = 0.1
@@ -171,6 +172,8 @@ class StubGpu:
             ("device_id", self.device_id),
             ("architecture", self.architecture),
             ("limit_mw", round(self.power_limit_w * 1e3)),
+            ("limit_least_mw", round(self.settable_w[0] * 1e3) if self.settable_w else 0),
+            ("limit_most_mw", round(self.settable_w[1] * 1e3) if self.settable_w else 0),
             ("energy", int(self.energy)),
             ("energy_scale", self.energy_scale),
             ("energy_tick", self.energy_tick_s),
@@ -244,6 +247,16 @@ class NvmlStub:
     def now_s(self) -> float:
         """Seconds since the epoch."""
         return (time.monotonic_ns() - self.epoch_ns) / 1e9
+
+    def limit_w(self, index: int) -> float:
+        """The limit that is in force."""
+        set_mw = self.control.with_name(f"{self.control.name}.limit-{index}")
+        return int(set_mw.read_text()) / 1e3 if set_mw.exists() else self.gpus[index].power_limit_w
+
+    def limits_set_w(self) -> list[float]:
+        """Every limit that was set so far, of whichever card."""
+        words = [line.split() for line in self.log.read_text().splitlines()]
+        return [int(each[2]) / 1e3 for each in words if each[0] == "limit"]
 
     def truth_j(self, index: int, from_ns: int, to_ns: int) -> float:
         """The true energy of a card between two CLOCK_MONOTONIC instants."""

@@ -9,11 +9,13 @@
  *   epoch_ns N               zero of all times
  *   driver TEXT              nvmlSystemGetDriverVersion
  *   init_error CODE          what nvmlInit returns (0: it works)
- *   log PATH                 append a line "init PID" or "shutdown PID" for each such call
+ *   log PATH                 append a line "init PID", "shutdown PID" or "limit GPU MW PID" for each
+ *                            such call
  *   hang FUNCTION AT SECONDS HARD   calls between AT and AT+SECONDS return at AT+SECONDS, or earlier
  *                            with NVML_ERROR_UNKNOWN if a signal comes and HARD is 0
  *   gpus N
  *   gpu I name TEXT | uuid TEXT | pci TEXT | device_id N | architecture N | limit_mw N
+ *   gpu I limit_least_mw N | limit_most_mw N    between which it may be set; 0: not at all
  *   gpu I constant WATTS     the power trace, one of three
  *   gpu I square LOW_W HIGH_W PERIOD_S DUTY      starts high
  *   gpu I ramp FROM_W TO_W SECONDS               then stays
@@ -58,7 +60,7 @@ typedef struct { unsigned pid, sm; double from, to; } Process;
 typedef struct {
     char name[WORD], uuid[WORD], pci[32], trace[16];
     double a, b, c, d; /* the trace's parameters */
-    unsigned device_id, architecture, limit_mw, temperature, clock, mig;
+    unsigned device_id, architecture, limit_mw, limit_least_mw, limit_most_mw, temperature, clock, mig;
     int energy, power, samples, fan, busy;
     double energy_scale, energy_tick, energy_initial, energy_reset;
     double power_update, power_window, instant_window;
@@ -91,7 +93,8 @@ static void read_gpu(int index, char *rest) {
 #define TEXT(field) if (!strcmp(key, #field)) { snprintf(g->field, sizeof g->field, "%s", value); return; }
 #define NUMBER(field) if (!strcmp(key, #field)) { g->field = atof(value); return; }
     TEXT(name) TEXT(uuid) TEXT(pci)
-    NUMBER(device_id) NUMBER(architecture) NUMBER(limit_mw) NUMBER(temperature) NUMBER(clock)
+    NUMBER(device_id) NUMBER(architecture) NUMBER(limit_mw) NUMBER(limit_least_mw) NUMBER(limit_most_mw)
+    NUMBER(temperature) NUMBER(clock)
     NUMBER(fan) NUMBER(busy) NUMBER(mig) NUMBER(energy) NUMBER(power) NUMBER(samples) NUMBER(energy_scale)
     NUMBER(energy_tick) NUMBER(energy_initial) NUMBER(energy_reset) NUMBER(power_update)
     NUMBER(power_window) NUMBER(instant_window)
@@ -284,7 +287,45 @@ int nvmlDeviceGetPciInfo_v3(Gpu *g, Pci *pci) {
 
 int nvmlDeviceGetArchitecture(Gpu *g, unsigned *value) { ENTER(g); *value = g->architecture; return SUCCESS; }
 int nvmlDeviceGetEnforcedPowerLimit(Gpu *g, unsigned *mw) { ENTER(g); *mw = g->limit_mw; return SUCCESS; }
-int nvmlDeviceGetPowerManagementLimit(Gpu *g, unsigned *mw) { ENTER(g); *mw = g->limit_mw; return SUCCESS; }
+
+/* A limit that was set lies beside the control file, so that all processes see it, as in a driver. */
+static const char *limit_file(const Gpu *g) {
+    static char path[600];
+    snprintf(path, sizeof path, "%s.limit-%d", getenv("NVML_STUB_CONTROL"), (int)(g - control.gpus));
+    return path;
+}
+int nvmlDeviceGetPowerManagementLimit(Gpu *g, unsigned *mw) {
+    ENTER(g);
+    *mw = g->limit_mw;
+    FILE *file = fopen(limit_file(g), "re");
+    if (file) {
+        if (fscanf(file, "%u", mw) != 1) *mw = g->limit_mw;
+        fclose(file);
+    }
+    return SUCCESS;
+}
+int nvmlDeviceGetPowerManagementLimitConstraints(Gpu *g, unsigned *least, unsigned *most) {
+    ENTER(g);
+    if (!g->limit_least_mw) return NOT_SUPPORTED;
+    *least = g->limit_least_mw;
+    *most = g->limit_most_mw;
+    return SUCCESS;
+}
+int nvmlDeviceSetPowerManagementLimit(Gpu *g, unsigned mw) {
+    ENTER(g);
+    if (mw < g->limit_least_mw || mw > g->limit_most_mw) return 2; /* INVALID_ARGUMENT */
+    char fresh[620];
+    snprintf(fresh, sizeof fresh, "%s.new", limit_file(g));
+    FILE *file = fopen(fresh, "we");
+    if (!file) return UNKNOWN;
+    fprintf(file, "%u\n", mw);
+    fclose(file);
+    if (rename(fresh, limit_file(g))) return UNKNOWN;
+    char text[64];
+    snprintf(text, sizeof text, "limit %d %u", (int)(g - control.gpus), mw);
+    note(text);
+    return SUCCESS;
+}
 int nvmlDeviceGetTemperature(Gpu *g, unsigned sensor, unsigned *c) {
     (void)sensor; ENTER(g); *c = g->temperature; return SUCCESS;
 }

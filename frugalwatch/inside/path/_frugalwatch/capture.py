@@ -36,7 +36,9 @@ _HASHED_BYTES = 4 << 20
 _HEADER_BYTES = 160  # of a file for each tensor, about
 _MOST_MODULES = 16
 _COST = "capture: writing samples and storing modules took part of this run's time and energy"
-_RUN_TIMES = ("onnxruntime", "onnxruntime-gpu", "openvino", "nncf", "torchao", "onnx", "numpy")
+_RUN_TIMES = (
+    *("onnxruntime", "onnxruntime-gpu", "openvino", "nncf", "torchao", "tensorrt", "onnx", "numpy"),
+)
 _OURS = (__name__, calls.__name__, Files.__module__, Flat.__module__, Weights.__module__)
 
 
