@@ -111,6 +111,35 @@ FIELDS: Mapping[str, Field] = {
     "daemon_group": Field(
         "text", "Group whose members the daemon's socket serves.", project_may_set=False
     ),
+    "remote_write_url": Field(
+        "text",
+        "Prometheus remote-write address that the ledger is sent to. Not set: it is sent nowhere.",
+        project_may_set=False,
+    ),
+    "remote_query_url": Field(
+        "text",
+        "Address of the same server's query interface, where remote_write_url does not tell it.",
+        project_may_set=False,
+    ),
+    "remote_token_env": Field(
+        "text", "Name of the variable that holds the bearer token.", project_may_set=False
+    ),
+    "remote_tenant": Field(
+        "text", "Tenant, sent as X-Scope-OrgID (Mimir and the like).", project_may_set=False
+    ),
+    "remote_node": Field(
+        "text", "Name of this node there. Not set: the host's name.", project_may_set=False
+    ),
+    "remote_interval_s": Field(
+        "number", "Seconds between two values of a counter there.", 1.0, 3600.0, (), False
+    ),
+    "remote_runs": Field(
+        "choice",
+        "Whose totals are sent when a run is over: of none, of runs that nodes share, of all; or of "
+        "all and every minute while they run.",
+        choices=("off", "shared", "all", "live"),
+        project_may_set=False,
+    ),
     "metrics": Field(
         "text",
         "Address on which the daemon serves metrics: 127.0.0.1:9477. None by default.",
@@ -145,6 +174,12 @@ FIELDS: Mapping[str, Field] = {
     ),
     "profile_days": Field(
         "number", "Days after which profiles of runs are deleted.", 1.0, 36500.0
+    ),
+    "search_storage": Field(
+        "text",
+        "Database URL for the search of `advise --family`, as Optuna takes it; else a file beside"
+        " what was built.",
+        project_may_set=False,
     ),
 }
 

@@ -39,6 +39,13 @@ class Settings(NamedTuple):
     daemon_ledger: str | None = None  # the daemon's own database; None: see daemon.places
     daemon_socket: str | None = None  # where the daemon serves, and where runs look for it
     daemon_group: str = "frugalwatch"  # whose members the daemon serves
+    remote_write_url: str | None = None  # where the ledger is sent; None: nowhere
+    remote_query_url: str | None = None  # where that server is asked; None: beside the address above
+    remote_token_env: str | None = None  # variable with the bearer token
+    remote_tenant: str | None = None  # of Mimir and the like
+    remote_node: str | None = None  # this node's name there; None: the host's
+    remote_interval_s: float = 15.0
+    remote_runs: Literal["off", "shared", "all", "live"] = "shared"
     metrics: str | None = None  # address and port on which the daemon serves /metrics
     budget: tuple[str, ...] = ()  # what a run may use: 0.5kWh, 200gCO2e, 2EUR
     on_exceed: Literal["warn", "term"] = "warn"
@@ -49,3 +56,4 @@ class Settings(NamedTuple):
     alert_command: tuple[str, ...] = ()
     mask: tuple[str, ...] = ()  # patterns of what must not be stored of a command line
     profile_days: float = 7.0  # after which profiles are deleted
+    search_storage: str | None = None  # database URL of the advisor's search of combinations

@@ -1,0 +1,1 @@
+"""A run across nodes, as one."""
