@@ -67,6 +67,8 @@ class Page:
     @property
     def wants_end(self) -> bool:
         """Whether the job shall get SIGTERM."""
+        if self._wants_end:  # by ourselves, and perhaps not put yet
+            return True
         found = self._read()
         return found is not None and found[2]
 

@@ -80,6 +80,14 @@ def test_where_no_daemon_is_nothing_of_it_is_loaded(loaded: dict[str, set[str]])
     assert {m for modules in loaded.values() for m in modules if "daemon" in m} == set()
 
 
+def test_without_budgets_and_alerts_nothing_of_them_is_loaded(
+    loaded: dict[str, set[str]],
+) -> None:
+    for process, modules in loaded.items():
+        found = {m for m in modules if m.startswith(("frugalwatch.budgets", "frugalwatch.alerts"))}
+        assert found == set(), process
+
+
 def test_the_supervisor_knows_no_database_and_no_driver(loaded: dict[str, set[str]]) -> None:
     """It lives as long as the job: what only the sampler needs stays out of it."""
     modules = loaded["supervisor"]

@@ -216,3 +216,34 @@ def test_a_stuck_reader_of_stderr_holds_up_nobody(frugalwatch: Frugalwatch) -> N
     finally:
         os.close(writer)
         os.close(reader)
+
+
+def test_who_is_told_is_no_part_of_the_job_and_is_not_waited_for(frugalwatch: Frugalwatch) -> None:
+    told = frugalwatch.folder / "told"
+    config = frugalwatch.folder / "config" / "frugalwatch"
+    config.mkdir(parents=True)
+    (config / "config.toml").write_text(
+        f"""alert_command = ["sh", "-c", "cat > {told}; sleep 8"]\nbudget = ["0.01J"]\n"""
+    )
+    run, result = frugalwatch.measure(
+        *("--wait-descendants", "--interval", "0.1", "--no-hook", "--", "sleep", "1")
+    )
+    assert result.returncode == 0
+    assert run["duration_s"] < 7, "the command that goes on is none of the job's processes"
+    assert events(run, "processes_left") == []
+    with until(30, "the command to be told") as again:
+        while again():
+            if told.exists() and told.read_text().endswith("}"):
+                break
+    document = json.loads(told.read_text())
+    assert (document["schema"], document["run_id"]) == ("frugalwatch.alert/1", run["run_id"])
+    assert "sleep" not in told.read_text(), "the command line stays here"
+
+
+def test_a_sink_that_fails_is_an_event_of_the_run(frugalwatch: Frugalwatch) -> None:
+    frugalwatch.environment["FRUGALWATCH_ALERT_COMMAND"] = "/nonexistent/pager"
+    run, _ = frugalwatch.measure(
+        *("--budget", "0.01J", "--interval", "0.1", "--no-hook", "--", "sleep", "3")
+    )
+    (event,) = events(run, "alert_undelivered")
+    assert "pager: No such file" in event["detail"]
