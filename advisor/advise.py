@@ -28,6 +28,7 @@ from advisor.ranking import (
 from advisor.replay import Isolation, Replay, Replayer
 from advisor.run_times import with_run_times
 from advisor.search import Plan, Search
+from advisor.side_by_side import NAME, SideBySide, applies, side_by_side
 from advisor.setting import (
     cpu_flags,
     isolation_in_words,
@@ -37,11 +38,11 @@ from advisor.setting import (
     usable_cores,
     usable_cpus,
 )
-from advisor.stacking import by_promise
+from advisor.stacking import by_promise, stacks_first
 from advisor.standing import Standing
 from advisor.stopping import Stop
 from advisor.stored_trials import Earlier, read_trials
-from advisor.techniques import techniques
+from advisor.techniques import Family, compresses, techniques
 from advisor.techniques.base import Applicability, Builds, Facts, Variant
 from advisor.techniques.threads import VARIABLES, one_thread
 from advisor.techniques.torch_facts import NO_TORCH
@@ -49,14 +50,20 @@ from advisor.trials import AGAIN, BASE, Trial, counted_or_modelled, energy_j
 from advisor.verdicts import TOO_NOISY
 from advisor.work_kind import WorkKind
 from advisor.workload import Workload
-from advisor.workshop import Workshop
+from advisor.workshop import COMPRESS_S, Workshop
 from frugalwatch.errors import FrugalWatchError
 
 # Below this most of what is measured is a process starting, which no switch changes.
 _TOO_SHORT_S = 0.3
 _SHORT_S = 1.0
+# Steps of a training that tell what one costs; calls of which half suffice to judge answers by.
+_ENOUGH_STEPS, _ENOUGH_CALLS = 50, 700
 # Of the budget: after that nothing further is tried out, so that what works can be measured.
 _TRYING_SHARE = 0.35
+# Of the budget: what changing the model may take.
+_COMPRESSING_SHARE = 0.4
+# Of that, once more: what searching for the best combination of what came out may take.
+_SEARCHING_SHARE = 0.3
 
 
 class CommandFailsError(FrugalWatchError):
@@ -69,8 +76,10 @@ class Options:
 
     Without `hook` nothing is seen or changed inside the program. `stop` ends each replay early.
     With `power_limit` limits of GPUs may be changed for a while.
-    `gate` is how far a change in precision may move the answers.
-    `install` are run times that may be added in a throw-away layer.
+    `gate` is how far a change in precision may move the answers, `family` what may change.
+    `student` is FILE.py:function of the user's own that makes a smaller model, or empty.
+    `install` are run times that may be added in a throw-away layer. `storage` is the database URL
+    where a search for what to stack is kept; None: a file in the advice's folder.
     `asked` is what was asked for on the command line, for `--resume`; `earlier` is what the search
     had done before it was cut short.
     """
@@ -86,6 +95,9 @@ class Options:
     choice: Choice = field(default_factory=Choice)
     install: tuple[str, ...] = ()
     power_limit: bool = False
+    family: Family = "runtime"
+    student: str = ""
+    storage: str | None = None
     earlier: Earlier = field(default_factory=Earlier)
     asked: Mapping[str, object] = field(default_factory=dict)
 
@@ -160,6 +172,7 @@ def _search(  # noqa: PLR0917 - one call, all of it needed
     answers: list[Answer] = []
     reference: Variant | None = None
     aside: dict[str, object] = {"trace": None, "hot_spots": None, "power_limit": None}
+    curve: dict[str, object] | None = None
     if max(first.wall_s or 0.0, first.cpu_s or 0.0) < _TOO_SHORT_S:
         notes.append(
             f"it runs for {first.wall_s or 0:.2f} s, which is mostly the start of a process: too"
@@ -177,12 +190,24 @@ def _search(  # noqa: PLR0917 - one call, all of it needed
             included=options.choice.include,
             excluded=options.choice.exclude,
         )
-        if any(isinstance(each, Builds) for each in techniques(hook=True)):
+        if any(isinstance(each, Builds) for each in techniques(hook=True, family=options.family)):
             facts = with_sample(facts, replayer, search.say)
         with workshop(conn, number, facts, replayer, search.say) as bench:
             facts, said = with_run_times(facts, options.install, bench.folder, search.say)
             notes += said
-            entrants, answers = candidates(facts, hook=options.hook, bench=bench)
+            bench.compress_s = _compress_s(options.plan.budget.time_s)
+            bench.limit = options.gate.max_drop_points / 100
+            bench.gate, bench.seed = options.gate, options.plan.seed
+            bench.student = options.student
+            bench.storage, bench.search_s = options.storage, _SEARCHING_SHARE * bench.compress_s
+            entrants, answers = candidates(
+                facts, hook=options.hook, bench=bench, family=options.family
+            )
+            if compresses(options.family):
+                search.built()
+                entrants = stacks_first(entrants)
+            search.interrupted = search.interrupted or bench.interrupted
+            curve = bench.curve
             if bench.spent.cpu_s:
                 notes.append(f"building what was tried took {bench.spent.cpu_s:.3g} CPU-seconds")
         working = _same_answers(search, options, entrants, facts, share=_TRYING_SHARE)
@@ -204,6 +229,7 @@ def _search(  # noqa: PLR0917 - one call, all of it needed
             )
     found = _Found(unit, entrants, finalists, answers, reference, notes, replayer.inside)
     found = replace(found, work_kind=replayer.work_kind)
+    aside["compression"] = curve
     return {**_document(number, workload, options, search, found), **aside}
 
 
@@ -219,7 +245,12 @@ def _beside(  # noqa: PLR0917 - one call, all of it needed
 
     What is to be said of power limits goes to the `notes`.
     """
-    nothing: dict[str, object] = {"trace": None, "hot_spots": None, "power_limit": None}
+    nothing: dict[str, object] = {
+        "trace": None,
+        "hot_spots": None,
+        "power_limit": None,
+        "side_by_side": None,
+    }
     if search.interrupted or search.unreliable:
         return nothing
     try:
@@ -232,6 +263,8 @@ def _beside(  # noqa: PLR0917 - one call, all of it needed
             tell=search.say,
         )
         notes += [] if sweep is None else sweep.in_words()
+        shared = _side_by_side(search, replayer, facts, options)
+        notes += shared.in_words()
         found = beside(
             replayer,
             facts,
@@ -245,7 +278,34 @@ def _beside(  # noqa: PLR0917 - one call, all of it needed
     except KeyboardInterrupt:
         search.interrupted = True
         return nothing
-    return {**found, "power_limit": None if sweep is None else sweep.as_json()}
+    return {
+        **found,
+        "power_limit": None if sweep is None else sweep.as_json(),
+        "side_by_side": shared.as_json(),
+    }
+
+
+def _side_by_side(
+    search: Search, replayer: Replayer, facts: Facts, options: Options
+) -> SideBySide:
+    """Copies of the program at once, where there is time for it or the user insists."""
+    answer = applies(facts, replayer.work_kind)
+    if not answer.yes:
+        return SideBySide(facts.cpus, 0, why_not=answer.reason)
+    own = search.trials.replays(BASE.name)
+    round_s = 4.0 * max((r.wall_s or 0.0 for r in own), default=0.0)
+    left_s = search.left_s()
+    if 3 * round_s > left_s and NAME not in facts.included:
+        return SideBySide(facts.cpus, 0, why_not=f"there was no time: --include '{NAME}'")
+    return side_by_side(
+        replayer.workload,
+        options.isolation,
+        replayer.new_folder("copies"),
+        facts.cpus,
+        time_s=max(0.0, left_s / 2),
+        seed=options.plan.seed,
+        tell=search.say,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,8 +320,17 @@ class _Found:
     work_kind: WorkKind = "unknown"
 
 
+def _compress_s(budget_s: float | None) -> float:
+    """What a recipe that changes the model may take: the rest is for measuring."""
+    return COMPRESS_S if budget_s is None else _COMPRESSING_SHARE * budget_s
+
+
 def candidates(
-    facts: Facts, *, hook: bool = True, bench: Workshop | None = None
+    facts: Facts,
+    *,
+    hook: bool = True,
+    bench: Workshop | None = None,
+    family: Family = "runtime",
 ) -> tuple[list[Variant], list[Answer]]:
     """What is worth a trial on this workload, and every technique's answer with its reason.
 
@@ -272,7 +341,9 @@ def candidates(
     reason = NO_TORCH if hook else "the hook is switched off in your configuration"
     if facts.inside is None:
         answers.append(Answer("inside the program", Applicability(False, reason)))
-    for technique in techniques(hook=facts.inside is not None):
+    for technique in techniques(hook=facts.inside is not None, family=family):
+        if bench is not None and bench.interrupted:
+            break
         answer = answer_of(technique, facts)
         variants, refusals = prepared(technique, facts, bench) if answer.yes else ([], [])
         if variants or not refusals:
@@ -395,6 +466,7 @@ def _document(
             *(workload.source.warnings() if workload.source else ()),
             *found.notes,
             *_training_note(judgements, found.inside, options),
+            *_long_replays(search, found.inside, options),
             *_notes(search, options, resolution(against_itself(search.trials, question))),
         ],
         state="interrupted" if search.interrupted else "done",
@@ -422,6 +494,20 @@ def _training_note(
     return [
         "a training prints other digits after any rounding: say which number counts, and how far it"
         " may move, by --metric and --tolerance"
+    ]
+
+
+def _long_replays(search: Search, inside: Inside | None, options: Options) -> list[str]:
+    """How more fits into the budget, where replays do far more than measuring needs."""
+    if options.stop is not None or inside is None or not (search.untried or search.out_of_time):
+        return []
+    enough = _ENOUGH_STEPS if inside.learns else _ENOUGH_CALLS
+    if inside.units < 2 * enough:
+        return []
+    unit = "steps" if inside.learns else "calls"
+    return [
+        f"each replay does {inside.units:,} {unit}: --stop-after {enough}{unit} ends it sooner, so"
+        " that more can be tried in the time"
     ]
 
 

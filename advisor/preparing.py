@@ -70,9 +70,9 @@ def prepared(
     refusals: list[Answer] = []
     for variant in variants:
         found = technique.prepare(variant, bench)
-        if isinstance(found, Variant):
-            kept.append(found)
-        else:
+        if isinstance(found, Applicability):
             refusals.append(Answer(technique.name, found))
+        else:
+            kept += [found] if isinstance(found, Variant) else found
     # One reason is enough where all of them fail alike.
     return kept, list({a.applicability.reason: a for a in refusals}.values())

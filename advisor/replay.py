@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal, TypeAlias
@@ -155,13 +155,16 @@ class Replayer:
         watch: bool = False,
         look: bool = False,
         ask: Mapping[str, object] = MappingProxyType({}),
+        open_also: Sequence[str] = (),
+        meanwhile: Callable[[], None] | None = None,
     ) -> Replay:
         """Run the command once and wait for it; longer than `limit_s` and it is ended.
 
         With `watch` the peak of threads and the libraries of its processes are looked up meanwhile,
         and how it uses torch; with `look` what its modules compute is kept. Both cost it something.
-        `ask` is asked of the hook beside all that. Raises CannotIsolateError, and KeyboardInterrupt
-        after the replay was ended.
+        `ask` is asked of the hook beside all that; what is written in the folders `open_also`
+        stays, and `meanwhile` is called every second. Raises CannotIsolateError, and
+        KeyboardInterrupt after the replay was ended.
         """
         self._count += 1
         base = os.path.join(self._folder, f"trial-{self._count}")
@@ -171,7 +174,9 @@ class Replayer:
         if self._hook:
             hook.update(ask)
         started_utc_ns = time.time_ns()
-        status = self._run(change, base, limit_s, watch, hook)
+        status = self._run(
+            change, base, limit_s, watch, hook, open_also=open_also, meanwhile=meanwhile
+        )
         if watch and self._hook:
             run = read_json(f"{base}.json")
             self.inside, self.work_kind = read_inside(seen, run), kind_of_work(run)
@@ -204,6 +209,9 @@ class Replayer:
         limit_s: float | None,
         watch: bool,
         hook: dict[str, object],
+        *,
+        open_also: Sequence[str],
+        meanwhile: Callable[[], None] | None,
     ) -> int | None:
         """The exit status, None if it took too long."""
         workload = self._workload
@@ -214,7 +222,7 @@ class Replayer:
             open(f"{base}.err", "wb") as errors,
         ):
             process = subprocess.Popen(
-                self._command(change, base, hook),
+                self._command(change, base, hook, open_also),
                 cwd=workload.cwd,
                 env={**workload.environment, _LIVE_GRID: "off"},
                 stdin=source,
@@ -230,7 +238,7 @@ class Replayer:
         if watcher is not None:
             watcher.start()
         try:
-            return process.wait(limit_s)
+            return _wait(process, limit_s, meanwhile)
         except subprocess.TimeoutExpired:
             return None
         finally:
@@ -247,7 +255,9 @@ class Replayer:
         """In the new process: be asked to end should we be killed, when nobody reads the result."""
         self._libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
-    def _command(self, change: Change, base: str, hook: dict[str, object]) -> list[str]:
+    def _command(
+        self, change: Change, base: str, hook: dict[str, object], open_also: Sequence[str]
+    ) -> list[str]:
         isolation = self._isolation
         own = self._workload.environment.get(_LIVE_GRID)
         change = Change({_LIVE_GRID: own} if own else {}, () if own else (_LIVE_GRID,)).with_(
@@ -259,7 +269,7 @@ class Replayer:
         order = {
             "set": dict(change.set),
             "unset": list(change.unset),
-            "open_folder": self._open_folder,
+            "open_folders": [self._open_folder, *open_also],
             "report": f"{base}.launch",
             "cover": not isolation.in_place,
             "network": isolation.network,
@@ -324,6 +334,23 @@ class Replayer:
     def _marginal(self, run: dict[str, object]) -> Marginal | None:
         unit = None if self.inside is None else self.inside.unit
         return None if unit is None else marginal(self._ledger, str(run.get("run_id")), unit)
+
+
+def _wait(
+    process: subprocess.Popen[bytes], limit_s: float | None, meanwhile: Callable[[], None] | None
+) -> int:
+    """Its exit status. Raises subprocess.TimeoutExpired after `limit_s`."""
+    if meanwhile is None:
+        return process.wait(limit_s)
+    ends_s = None if limit_s is None else time.monotonic() + limit_s
+    while True:
+        left_s = 1.0 if ends_s is None else min(1.0, ends_s - time.monotonic())
+        try:
+            return process.wait(max(0.0, left_s))
+        except subprocess.TimeoutExpired:
+            if ends_s is not None and time.monotonic() >= ends_s:
+                raise
+        meanwhile()
 
 
 def _end(process: subprocess.Popen[bytes], before: set[int]) -> None:

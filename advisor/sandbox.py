@@ -73,19 +73,19 @@ def _is_kept(path: str) -> bool:
 
 
 def isolate(
-    cwd: str, environment: dict[str, str], *, cover: bool, network: bool, open_folder: str = ""
+    cwd: str, environment: dict[str, str], *, cover: bool, network: bool, open_folders: list[str] | tuple[str, ...] = ()
 ) -> None:
     """Move this process into namespaces of its own. Raises IsolationError with the reason.
 
-    Without `cover` the files stay the real ones; with `network` the network does. `open_folder` is
-    one of ours in which what is written stays.
+    Without `cover` the files stay the real ones; with `network` the network does. `open_folders`
+    are those of ours in which what is written stays.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     _unshare(libc, network=network)
     if cover:
         _make_private(libc)
         _make_read_only(libc)
-        kept = [*_pipe(environment), *([open_folder] if open_folder else [])]
+        kept = [*_pipe(environment), *open_folders]
         _cover(libc, folders_to_cover(cwd, environment), kept)
         os.chdir(cwd)  # the old one is the folder below the layer
     if not network:
@@ -233,7 +233,7 @@ def main(arguments: list[str]) -> NoReturn:
                 dict(os.environ),
                 cover=cover,
                 network=network,
-                open_folder=order.get("open_folder", ""),
+                open_folders=order.get("open_folders", ()),
             )
         except (IsolationError, OSError) as problem:
             os.write(report, json.dumps({"error": str(problem)}).encode())

@@ -110,6 +110,7 @@ class Search:
         self._started_s = clock_s()
         self._joules = joules
         self._known = {trial.key: trial for trial in known}
+        self._building_s = 0.0  # what of the budget shares are not taken of
         self._known_s = 0.0  # what the known trials that were taken have cost when they ran
         self._expected: int | None = None  # trials in all, as far as can be told
         self._order = random.Random(plan.seed)
@@ -145,7 +146,7 @@ class Search:
         for variant in (*first, *inside):
             if self.interrupted:
                 break
-            is_late = share is not None and self.spent_s() > share * self._budget_s()
+            is_late = share is not None and self.spent_s() > self._share_s(share)
             if is_late and variant not in (*first, inside[0]):
                 self.untried.append(variant.name)
                 continue
@@ -236,6 +237,10 @@ class Search:
                 return
             self._round("confirmation", number, left)
 
+    def built(self) -> None:
+        """Say that all time so far went into building: stages share what is left of the budget."""
+        self._building_s = min(self.spent_s(), self._budget_s())
+
     @property
     def unreliable(self) -> bool:
         """Whether the program as written failed in a later replay: then nothing can be judged."""
@@ -286,6 +291,10 @@ class Search:
         known = [j for j in joules if j is not None]
         spent_s = self.spent_s()
         return budget.in_seconds(sum(known) / spent_s if known and spent_s > 0 else None)
+
+    def _share_s(self, share: float) -> float:
+        """When a share of the budget is used up; building comes before all shares."""
+        return self._building_s + share * (self._budget_s() - self._building_s)
 
     def _expect(self, now: int = 0, *, screening: int | None = None) -> None:
         """So many trials from here on, and those of the stages that follow."""
@@ -355,7 +364,7 @@ class Search:
         return all(r.state in ("ok", "unmeasured") for r in self.trials.replays(variant.name))
 
     def _affordable(self, variants: Sequence[Variant], wanted: int, share: float) -> int:
-        available_s = share * self._budget_s() - self.spent_s()
+        available_s = self._share_s(share) - self.spent_s()
         return max(1, int(min(wanted, available_s / self._round_s(variants))))
 
     def _round_s(self, variants: Sequence[Variant]) -> float:

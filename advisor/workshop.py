@@ -7,6 +7,7 @@ used is measured: it is the one-off cost of the change.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -20,6 +21,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any  # what JSON gives back
 
 from advisor.artefacts.manifest import MANIFEST, read_manifest, write_manifest
+from advisor.gates.options import GateOptions
 from advisor.left_behind import number
 from frugalwatch.json_files import read_json
 
@@ -32,6 +34,9 @@ SWAP = os.path.join(_ADVISOR, "replacements", "onnx_swap.py")
 _EXPORTER = os.path.join(_ADVISOR, "in_job", "export_onnx.py")
 _EXPORT_LIMIT_S = 600.0
 _BUILD_LIMIT_S = 1800.0
+# What a recipe of compressing may take where nothing else was said.
+COMPRESS_S = 600.0
+STEPS = "steps.json"  # in a folder whose accepted steps are all kept
 # Captured calls of as many shapes are enough to see that an export copes with them.
 _CHECKED_CALLS = 8
 _LONGEST_REASON = 400
@@ -105,16 +110,28 @@ class Workshop:
         self.replayer = replayer
         self.tell = tell
         self.spent = Cost()
+        self.compress_s = COMPRESS_S
+        self.limit = 0.01  # the share of answers that may be others
+        self.student = ""  # FILE.py:function of the user's that makes a smaller model
+        self.interrupted = False  # by Ctrl-C, while something was built whose steps are kept
+        self.gate = GateOptions()
+        self.seed = 0
+        self.search_s = COMPRESS_S / 4
+        self.storage: str | None = None  # database URL of the search; None: a file in `folder`
+        self.curve: dict[str, object] | None = None  # what that search found, for the report
         self._made: dict[str, Artefact | str] = {}
 
-    def once(self, name: str, make: Callable[[str], Artefact]) -> Artefact:
+    def once(
+        self, name: str, make: Callable[[str], Artefact], *, goes_on: bool = False
+    ) -> Artefact:
         """The artefact of this name; made in an empty folder of that name if it is not there yet.
 
-        Raises CannotBuildError with the same reason each time.
+        With `goes_on` what an advise that was cut short left in the folder is there still. Raises
+        CannotBuildError with the same reason each time.
         """
         found = self._made.get(name)
         if found is None:
-            found = self._found_or_made(name, make)
+            found = self._found_or_made(name, make, goes_on)
             self._made[name] = found
         if isinstance(found, str):
             raise CannotBuildError(found)
@@ -131,22 +148,28 @@ class Workshop:
         told = {"path": layer} if layer else {}
         return self.in_job(f"onnx-{module.number}", module, _EXPORT, told, training=training)
 
-    def build(self, name: str, builder: str, order: Mapping[str, object]) -> Artefact:
+    def build(
+        self, name: str, builder: str, order: Mapping[str, object], *, goes_on: bool = False
+    ) -> Artefact:
         """What `advisor.artefacts.BUILDER.build` makes of an order, in a process of its own.
 
-        Raises CannotBuildError.
+        `goes_on` as in `once`. Raises CannotBuildError.
         """
-        return self.once(name, lambda folder: self._build(builder, order, folder))
+        make = functools.partial(self._build, builder, order)
+        return self.once(name, make, goes_on=goes_on)
 
-    def _found_or_made(self, name: str, make: Callable[[str], Artefact]) -> Artefact | str:
+    def _found_or_made(
+        self, name: str, make: Callable[[str], Artefact], goes_on: bool
+    ) -> Artefact | str:
         folder = os.path.join(self.folder, name)
         kept = read_manifest(folder)
         if kept is not None:  # by an advise that was cut short
             cost = kept["cost"]
             used = Cost(cost.get("cpu_s", 0.0), cost.get("wall_s", 0.0), cost.get("energy_j"))
             return Artefact(folder, used, kept["about"])
-        shutil.rmtree(folder, ignore_errors=True)
-        os.makedirs(folder, mode=0o700)
+        if not goes_on:
+            shutil.rmtree(folder, ignore_errors=True)
+        os.makedirs(folder, mode=0o700, exist_ok=True)
         self.tell(f"building {name}")
         try:
             made = make(folder)
@@ -204,7 +227,7 @@ class Workshop:
     def _build(self, builder: str, order: Mapping[str, object], folder: str) -> Artefact:
         base = os.path.join(self.replayer.new_folder("build"), "build")
         with open(f"{base}.order", "w", encoding="utf-8") as file:
-            json.dump({**order, "folder": folder}, file)
+            json.dump({**order, "folder": folder, "ends_with": os.getpid()}, file)
         command = [
             *(sys.executable, "-P", "-m", "frugalwatch", "run", "--no-hook", "--quiet"),
             *("--summary", "none", "--json", f"{base}.run", "--ledger", f"{base}.db", "--"),
@@ -302,16 +325,21 @@ def keep_only(folder: str, kept: Collection[str]) -> None:
     """
     for name in os.listdir(folder):
         path = os.path.join(folder, name)
-        if path not in kept and os.path.isdir(path):
+        # Steps of compressing are kept all, so that the user may pick.
+        if path not in kept and os.path.isdir(path) and not _has_steps(path):
             shutil.rmtree(path, ignore_errors=True)
     remove_if_empty(folder)
 
 
 def remove_if_empty(folder: str) -> None:
     """Take an advice's folder away if nothing was built in it."""
-    built = [name for name in os.listdir(folder) if name != "advice.json"]
-    if not any(os.path.exists(os.path.join(folder, name, MANIFEST)) for name in built):
+    built = [os.path.join(folder, each) for each in os.listdir(folder) if each != "advice.json"]
+    if not any(os.path.exists(os.path.join(e, MANIFEST)) or _has_steps(e) for e in built):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _has_steps(folder: str) -> bool:
+    return os.path.exists(os.path.join(folder, STEPS))
 
 
 def _samples(module: SampledModule) -> list[list[str]]:

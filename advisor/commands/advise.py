@@ -23,8 +23,10 @@ from advisor.run_times import RUN_TIMES
 
 if TYPE_CHECKING:
     from advisor.limits import Limits
+    from advisor.techniques import Family
 
 _INTERRUPTED = 130
+_LEARNING_S = 1200.0  # the budget where a model itself may change and none was named
 
 
 @click.command(
@@ -39,6 +41,21 @@ _INTERRUPTED = 130
 )
 @click.option(
     "--max-memory-mib", type=click.FloatRange(0, min_open=True), help="Of all its processes."
+)
+@click.option(
+    "--family",
+    type=click.Choice(["runtime", "compress", "all"]),
+    help="How the model is run (runtime), the model itself (compress: minutes), or all.",
+)
+@click.option(
+    "--student",
+    metavar="FILE.py:FUNCTION",
+    help="What makes a smaller model from the program's own, instead of ours.",
+)
+@click.option(
+    "--search-storage",
+    metavar="URL",
+    help="Database for the search of combinations (a file beside the artefacts).",
 )
 @click.option(
     "--include",
@@ -67,6 +84,9 @@ def command(  # noqa: PLR0917 - click gives each option a name
     fed: Fed,
     max_latency_ms: float | None,
     max_memory_mib: float | None,
+    family: Family | None,
+    student: str | None,
+    search_storage: str | None,
     install: tuple[str, ...],
     power_limit: bool,
     include: tuple[str, ...],
@@ -88,6 +108,7 @@ def command(  # noqa: PLR0917 - click gives each option a name
     layers over your files and without network. Nothing that it writes stays.
     """
     from advisor.advise import advise
+    from advisor.budget import Budget
     from advisor.choosing import chosen
     from advisor.commands.resuming import cut_short
     from advisor.report import report
@@ -108,6 +129,8 @@ def command(  # noqa: PLR0917 - click gives each option a name
         asked: dict[str, object] = {
             "max_latency_ms": max_latency_ms,
             "max_memory_mib": max_memory_mib,
+            "family": family,
+            "student": _factory(student),
         }
         if install:
             asked["install"] = list(install)
@@ -133,8 +156,13 @@ def command(  # noqa: PLR0917 - click gives each option a name
             choice=choice,
             power_limit=bool(asked.get("power_limit")),
             install=_names(asked.get("install")),
+            family=_family(asked),
+            student=str(asked.get("student") or ""),
+            storage=search_storage or settings.search_storage,
             asked={**asked, **choice.as_json(), **asked_of(replaying), "metric": metric},
         )
+        if replaying.budget is None and options.family != "runtime":
+            options = replace(options, plan=replace(options.plan, budget=Budget(_LEARNING_S)))
         document = advise(conn, workload, options, progress, number)
     finally:
         progress.clear()
@@ -159,3 +187,18 @@ def _limits(asked: Mapping[str, object]) -> Limits:
         latency_ms / 1000 if isinstance(latency_ms, (int, float)) else None,
         round(memory_mib * 2**20) if isinstance(memory_mib, (int, float)) else None,
     )
+
+
+def _family(asked: Mapping[str, object]) -> Family:
+    found = asked.get("family")
+    return found if found == "all" or found == "compress" else "runtime"  # noqa: PLR1714 - mypy narrows it
+
+
+def _factory(text: str | None) -> str | None:
+    """FILE.py:function with the whole path. Raises click.UsageError where it names none."""
+    if text is None:
+        return None
+    path, _, name = text.rpartition(":")
+    if not name.isidentifier() or not os.path.isfile(path):
+        raise click.UsageError("--student names a function in a file: --student mine.py:small")
+    return f"{os.path.abspath(path)}:{name}"

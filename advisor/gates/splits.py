@@ -30,6 +30,7 @@ _PATTERN: tuple[Part, ...] = (
     "judging",
 )
 JUDGING_SHARE = _PATTERN.count("judging") / len(_PATTERN)
+CALIBRATION_SHARE = _PATTERN.count("calibration") / len(_PATTERN)
 
 
 class Row(NamedTuple):

@@ -152,8 +152,10 @@ class Technique(Protocol):
 class Builds(Protocol):
     """A technique whose variants need something that is built first."""
 
-    def prepare(self, variant: Variant, workshop: Workshop) -> Variant | Applicability:
-        """The variant with what was built for it; or a refusal, whose reason is printed.
+    def prepare(
+        self, variant: Variant, workshop: Workshop
+    ) -> Variant | tuple[Variant, ...] | Applicability:
+        """The variant, or several of it, with what was built; or a refusal with its reason.
 
         Raises nothing that a model or a package can cause.
         """

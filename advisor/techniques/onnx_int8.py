@@ -27,7 +27,7 @@ from advisor.techniques.swapping import (
 )
 from advisor.workshop import Artefact, CannotBuildError, Workshop
 
-_MOST_CALIBRATION = 256  # rows; more change the ranges little
+MOST_CALIBRATION = 256  # rows; more change the ranges little
 
 
 class OnnxInt8:
@@ -150,7 +150,7 @@ def calibration_calls(module: SampledModule) -> list[SampledCall]:
         rows = first[0] if first else 1
         if part_of(call.number, rows) == "calibration" and call.inputs_digest:
             found.setdefault(call.inputs_digest, call)
-    return list(found.values())[:_MOST_CALIBRATION]
+    return list(found.values())[:MOST_CALIBRATION]
 
 
 def _units_or_not(facts: Facts) -> Applicability:

@@ -87,7 +87,7 @@ def test_what_a_program_does_is_seen_and_its_switches_are_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     only: tuple[Technique, ...] = (InferenceMode(),)
-    monkeypatch.setattr("advisor.advise.techniques", lambda *, hook: only if hook else ())
+    monkeypatch.setattr("advisor.advise.techniques", lambda *, hook, **_: only if hook else ())
     # The least of rounds, and yet both ways are tried out.
     monkeypatch.setattr("advisor.advise._TRYING_SHARE", math.inf)
     work = workload(tmp_path, "infer.py", FORGETFUL)

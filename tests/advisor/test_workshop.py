@@ -64,7 +64,7 @@ def test_a_module_is_exported_quantized_and_put_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     only: tuple[Technique, ...] = (OnnxRuntime(), StaticInt8())
-    monkeypatch.setattr("advisor.advise.techniques", lambda *, hook: only if hook else ())
+    monkeypatch.setattr("advisor.advise.techniques", lambda *, hook, **_: only if hook else ())
     replays = replayer(tmp_path)
     first = replays.replay(watch=True, look=True)
     assert first.ok, first.tail()

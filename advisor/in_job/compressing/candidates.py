@@ -8,7 +8,6 @@ the answers changes, the candidate is left out, with the reason.
 from __future__ import annotations
 
 import copy
-import math
 from typing import Any, NamedTuple  # torch and modules are of the job's own version
 
 from . import heads, layers
@@ -19,7 +18,7 @@ from .operations import apply
 from .recovery import refresh_norms, teacher_loss
 
 _TRIAL = 0.25
-_LOOKS = 3  # batches that a trial is judged by
+_LOOKS = 2  # batches that a trial is judged by
 
 
 class Candidate(NamedTuple):
@@ -58,7 +57,7 @@ def refuse_strange(job: Job) -> None:
     in ways that some captured inputs may not show.
     """
     orders = []
-    for pair in job.learn[: 2 * _LOOKS]:
+    for pair in job.learn[: 3 * _LOOKS]:
         order = _called(job, pair.batch.inputs)
         orders.append(order)
     if any(each != orders[0] for each in orders):
@@ -106,6 +105,22 @@ def find(job: Job, model: Any) -> Found:
     return Found([each for each in found if each.saved > 0], left_out)
 
 
+def resized(job: Job, model: Any, known: list[Candidate]) -> list[Candidate]:
+    """Candidates of an earlier step with the sizes that they have now, and what they did then."""
+    attention = {each.name: each.heads for each in heads.find(model)}
+    inside = [name for each in heads.find(model) for name in each.into]
+    channels: dict[str, int] = {}
+    if any(each.kind == "channels" for each in known):
+        channels = {each.root: each.size for each in Graph(job, model).groups(inside)}
+    sizes = {"channels": channels, "heads": attention}
+    found = []
+    for each in known:
+        size = 1 if each.kind == "layers" else sizes[each.kind].get(each.at, 0)
+        if size > (each.kind != "layers"):
+            found.append(each._replace(size=size))
+    return found
+
+
 def least(scores: Any, count: int) -> list[int]:
     """The places of the lowest scores, in order."""
     import torch
@@ -133,7 +148,7 @@ def with_gradients(job: Job, model: Any) -> None:
     """Leave the gradients of the loss on a few batches in the model's weights."""
     model.zero_grad(set_to_none=True)
     model.eval()
-    for pair in job.learn[: 2 * _LOOKS]:
+    for pair in job.learn[: 3 * _LOOKS]:
         answer = job.answer(model, pair.batch.inputs)
         loss(job.outputs, answer, pair.answer, pair.batch.kept).backward()
 
@@ -174,11 +189,11 @@ def operations_of(job: Job, model: Any) -> float:
     return count or float(sum([p.numel() for p in model.parameters()]))
 
 
-def rounded(size: int, wanted: float) -> int:
-    """How many of `size` to take out: what stays is a multiple of 8, of 4, or of nothing."""
-    step = 8 if size >= 48 else 4 if size >= 16 else 1
-    kept = max(step, math.ceil((size - wanted) / step - 0.5) * step)
-    return max(0, size - kept)
+def step_of(kind: str, size: int) -> int:
+    """The least that is worth taking out of so many: run times compute channels in blocks."""
+    if kind != "channels":
+        return 1
+    return 16 if size >= 48 else 8 if size >= 24 else 4 if size >= 12 else 1
 
 
 def _tried(
@@ -187,7 +202,8 @@ def _tried(
     if kind == "layers":
         remove = [place]
     else:
-        count = max(1, rounded(size, _TRIAL * size)) if kind == "channels" else max(1, size // 4)
+        step = step_of(kind, size)
+        count = max(step, int(_TRIAL * size) // step * step)
         if count >= size:
             raise LookupError("nothing would be left of it")
         remove = least(scores(job, model, kind, at, "l2", None), count)

@@ -22,6 +22,9 @@ from .recovery import Settings, batch_norms, refresh_norms, teacher_loss
 CRITERIA = ("taylor", "l2", "l1", "activation")
 _WORTH_IT = 0.97  # of the CPU time of the step before
 _MOST_STEPS = 16
+_PATIENCE = 2  # steps in a row that save no time
+_LOOK_AGAIN = 3  # steps after which each part is tried alone once more
+_LOOKS = 3  # batches that a way to take out is judged by
 
 
 class Plan(NamedTuple):
@@ -64,56 +67,95 @@ def build(job: Job) -> dict[str, Any]:
         apply(job, model, operations)
         model.load_state_dict(job.state(job.steps[-1]))
         model.eval()
-    log: dict[str, Any] = {"rolled_back": [], "sensitivity": [], "left_out": {}}
+    pruner = _Pruner(job, plan, model, operations)
     stopped = ""
     while not stopped:
-        stopped, model, operations = _step(job, plan, model, operations, log)
-    return {"stopped": stopped, "seed": job.seed, **log}
+        stopped = pruner.step()
+    return {"stopped": stopped, "seed": job.seed, **pruner.log}
 
 
-def _step(
-    job: Job, plan: Plan, model: Any, operations: list[dict[str, Any]], log: dict[str, Any]
-) -> tuple[str, Any, list[dict[str, Any]]]:
-    """One more step: why it was the last one, or nothing; the model and operations from then on."""
-    number = len(job.steps) + 1
-    if number > plan.most_steps:
-        return f"{plan.most_steps} steps are enough", model, operations
-    job.say(f"step {number}: what each part is worth")
-    found = candidates.find(job, model)
-    log["left_out"] = {**log["left_out"], **found.left_out}
-    usable = [each for each in found.candidates if each.kind in plan.kinds]
-    if not log["sensitivity"]:
-        log["sensitivity"] = [each.as_json() for each in usable]
-    if job.out_of_time():
-        return "its time was up", model, operations
-    if not usable:
-        why = next(iter(log["left_out"].values()), "")
-        return f"nothing can be taken out of it{': ' + why if why else ''}", model, operations
-    for attempt in range(2 if plan.retry else 1):
-        ratio, epochs = plan.ratio / (1 + attempt), plan.epochs * (1 + attempt)
-        seed = job.seed + 1000 * number + attempt
-        tried = _attempt(job, plan, model, usable, ratio, epochs, seed)
-        if tried is None:
-            return "nothing more can be taken out of it", model, operations
-        said = f"{100 * tried.drift.value:.1f} % {tried.drift.measure}"
-        if acceptable(job, tried.drift):
-            every = [*operations, *tried.operations]
-            about = {"operations": every, "drift": tried.drift.as_json(), **tried.about}
-            step = job.exported(f"step-{number}", tried.model, about)
-            if step["before_ratio"] > _WORTH_IT:
-                job.drop(step)
-                saves = f"it takes {step['before_ratio']:.2f} times the CPU time"
-                log["rolled_back"].append({"step": number, "ratio": ratio, "why": saves})
-                return f"step {number} pays nothing: {saves} of the one before", model, operations
+class _Pruner:
+    """The loop's state: the model, what was taken out of it so far, and what was found out.
+
+    Steps that saved no time are not kept, but gone on from once: blocks of channels make time fall
+    in stairs.
+    """
+
+    def __init__(self, job: Job, plan: Plan, model: Any, operations: list[dict[str, Any]]) -> None:
+        self._job, self._plan = job, plan
+        self._model, self._operations = model, operations
+        self._known: list[Candidate] = []
+        self._tries = len(job.steps)
+        self._unpaid = 0
+        self.log: dict[str, Any] = {"rolled_back": [], "sensitivity": [], "left_out": {}}
+
+    def step(self) -> str:
+        """One more step: why it was the last one, or nothing."""
+        job, plan = self._job, self._plan
+        number = len(job.steps) + 1
+        if number > plan.most_steps:
+            return f"{plan.most_steps} steps are enough"
+        usable = self._usable(number)
+        if job.out_of_time():
+            return "its time was up"
+        if not usable:
+            why = next(iter(self.log["left_out"].values()), "")
+            return f"nothing can be taken out of it{': ' + why if why else ''}"
+        self._tries += 1
+        why = ""
+        for attempt in range(2 if plan.retry else 1):
+            ratio, epochs = plan.ratio / (1 + attempt), plan.epochs * (1 + attempt)
+            seed = job.seed + 1000 * self._tries + attempt
+            tried = _attempt(job, plan, self._model, usable, ratio, epochs, seed)
+            if tried is None:
+                return "nothing more can be taken out of it"
+            if acceptable(job, tried.drift):
+                return self._take(number, ratio, tried)
+            said = f"{100 * tried.drift.value:.1f} % {tried.drift.measure}"
+            why = f"{said} on {tried.drift.rows} held-out inputs"
+            self._note(number, ratio, why)
+            job.say(f"step {number} rolled back: {said}")
+            if tried.about["recovery"]["ended_early"]:
+                return "its time was up"
+        return f"step {number} was rolled back: {why}"
+
+    def _take(self, number: int, ratio: float, tried: Attempt) -> str:
+        job = self._job
+        every = [*self._operations, *tried.operations]
+        about = {"operations": every, "drift": tried.drift.as_json(), **tried.about}
+        step = job.exported(f"step-{number}", tried.model, about)
+        self._model, self._operations = tried.model, every
+        if any(each["kind"] == "layers" for each in tried.operations):
+            self._known = []  # the others stand at other places now
+        if step["before_ratio"] <= _WORTH_IT:
+            self._unpaid = 0
             job.keep(step, tried.model)
+            said = f"{100 * tried.drift.value:.1f} % {tried.drift.measure}"
             job.say(f"step {number} kept: {step['cpu_ratio']:.2f} of the CPU time, {said}")
-            return "", tried.model, every
-        why = f"{said} on {tried.drift.rows} held-out inputs"
-        log["rolled_back"].append({"step": number, "ratio": ratio, "why": why})
-        job.say(f"step {number} rolled back: {said}")
-        if tried.about["recovery"]["ended_early"]:
-            return "its time was up", model, operations
-    return f"step {number} was rolled back: {why}", model, operations
+            return ""
+        job.drop(step)
+        self._unpaid += 1
+        saves = f"it takes {step['before_ratio']:.2f} times the CPU time"
+        self._note(number, ratio, saves)
+        if self._unpaid < _PATIENCE:
+            return ""
+        return f"step {number} pays nothing: {saves} of the one before"
+
+    def _usable(self, number: int) -> list[Candidate]:
+        job = self._job
+        if self._known and self._tries % _LOOK_AGAIN:
+            self._known = candidates.resized(job, self._model, self._known)
+            return self._known
+        job.say(f"step {number}: what each part is worth")
+        found = candidates.find(job, self._model)
+        self.log["left_out"] = {**self.log["left_out"], **found.left_out}
+        self._known = [each for each in found.candidates if each.kind in self._plan.kinds]
+        if not self.log["sensitivity"]:
+            self.log["sensitivity"] = [each.as_json() for each in self._known]
+        return self._known
+
+    def _note(self, number: int, ratio: float, why: str) -> None:
+        self.log["rolled_back"].append({"step": number, "ratio": ratio, "why": why})
 
 
 def acceptable(job: Job, drift: Drift) -> bool:
@@ -137,7 +179,7 @@ def _attempt(
     moves = _moves(job, plan, model, usable, ratio)
     best: tuple[float, Any, list[dict[str, Any]], str] | None = None
     whole = candidates.operations_of(job, model)
-    some = job.learn[:6]
+    some = job.learn[:_LOOKS]
     for criterion, operations in moves:
         trial = copy.deepcopy(model)
         apply(job, trial, operations)
@@ -195,32 +237,31 @@ def _moves(
 
 
 def shares(parts: list[Candidate], ratio: float) -> dict[Candidate, int]:
-    """How many to take out of each part: more where a trial saved much for the harm that it did.
+    """How many to take out of each part, so that of all together it is about `ratio`.
 
-    The most sensitive parts keep all; nobody loses more than one and a half times the ratio.
+    In blocks, one by one, from the part that saves most for the harm that it does; what was taken
+    already makes more of it worth less. No part loses more than twice the ratio, or one block.
     """
-    if not parts:
-        return {}
+    wanted = ratio * sum(each.size for each in parts)
+    found = dict.fromkeys(parts, 0)
     values = {each: each.saved / (each.harm + 1e-6) for each in parts}
-    middle = statistics.median(values.values())
-    found = {}
-    for each, value in values.items():
-        weight = min(1.5, max(0.0, (value / middle) ** 0.5)) if middle else 1.0
-        if weight < 0.25:
-            continue
-        wanted = weight * ratio * each.size
-        if each.kind == "heads":
-            count = min(each.size - 1, round(wanted))
-        else:
-            count = candidates.rounded(each.size, wanted)
-        if 0 < count < each.size:
-            found[each] = count
-    if not found:  # steps of eight are too coarse for it: the best part gives its least
-        best = max(parts, key=lambda each: values[each])
-        step = 1 if best.kind == "heads" else 8 if best.size >= 48 else 4 if best.size >= 16 else 1
-        if best.size > step:
-            found[best] = step
-    return found
+    middle = statistics.median(values.values()) if parts else 0.0
+
+    def next_value(part: Candidate) -> float:
+        step, taken = candidates.step_of(part.kind, part.size), found[part]
+        most = max(step, 2 * ratio * part.size)
+        if taken + step > min(most, part.size - step):
+            return 0.0
+        # Far from the others is not infinitely better: one trial does not tell that much.
+        value = min(4 * middle, max(0.05 * middle, values[part]))
+        return value * (1 - taken / part.size) ** 2 / step
+
+    while sum(found.values()) < wanted:
+        best = max(parts, key=next_value)
+        if next_value(best) <= 0:
+            break
+        found[best] += candidates.step_of(best.kind, best.size)
+    return {each: count for each, count in found.items() if count}
 
 
 def _in_words(operations: list[dict[str, Any]]) -> str:

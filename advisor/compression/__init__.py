@@ -1,0 +1,1 @@
+"""What changes a model itself: ordered here, done in the job's interpreter, kept step by step."""
