@@ -38,6 +38,7 @@ from advisor.setting import (
     usable_cores,
     usable_cpus,
 )
+from advisor.side_by_side import NAME, SideBySide, applies, side_by_side
 from advisor.stacking import by_promise, stacks_first
 from advisor.standing import Standing
 from advisor.stopping import Stop
@@ -265,6 +266,8 @@ def _beside(  # noqa: PLR0917 - one call, all of it needed
         notes += [] if sweep is None else sweep.in_words()
         shared = _side_by_side(search, replayer, facts, options)
         notes += shared.in_words()
+        shared = _side_by_side(search, replayer, facts, options)
+        notes += shared.in_words()
         found = beside(
             replayer,
             facts,
@@ -285,9 +288,7 @@ def _beside(  # noqa: PLR0917 - one call, all of it needed
     }
 
 
-def _side_by_side(
-    search: Search, replayer: Replayer, facts: Facts, options: Options
-) -> SideBySide:
+def _side_by_side(search: Search, replayer: Replayer, facts: Facts, options: Options) -> SideBySide:
     """Copies of the program at once, where there is time for it or the user insists."""
     answer = applies(facts, replayer.work_kind)
     if not answer.yes:

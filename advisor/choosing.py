@@ -60,9 +60,10 @@ def chosen(include: Iterable[str], exclude: Iterable[str]) -> Choice:
 
 
 def _named(word: str) -> str:
+    from advisor.side_by_side import NAME
     from advisor.techniques import techniques
 
-    known = {_plain(each.name): each.name for each in techniques()}
+    known = {_plain(name): name for name in (*(each.name for each in techniques()), NAME)}
     found = known.get(_plain(word))
     if found is None:
         names = ", ".join(sorted(known.values(), key=str.lower))
