@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from frugalwatch.metrics.page import LedgerView
 
 _NICER = 15
+_CENTURY_MINUTES = 52_594_920.0
 
 
 @click.command()
@@ -31,12 +32,22 @@ _NICER = 15
 @click.option("--runs", is_flag=True, help="With series of each run, which grow in number.")
 @click.option(
     "--within",
-    type=click.FloatRange(0, min_open=True),
+    type=click.FloatRange(0, _CENTURY_MINUTES, min_open=True),
     default=60.0,
     show_default=True,
     metavar="MINUTES",
     help="With --runs: runs that go on or ended so long ago.",
 )
+@click.option("--otlp", metavar="URL", help="Send them by OTLP: http://127.0.0.1:4318.")
+@click.option(
+    "--every",
+    type=click.FloatRange(1, 3600),
+    default=15.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="With --otlp: between two sendings.",
+)
+@click.option("--once", is_flag=True, help="With --otlp: send once and say whether it was taken.")
 @click.option("--dashboard", is_flag=True, help="Print a dashboard for Grafana, as JSON.")
 @click.option("--ledger", metavar="FILE", help="Look into this database.")
 @click.option("--beside-daemon", is_flag=True, hidden=True)
@@ -46,16 +57,20 @@ def command(
     openmetrics: bool,
     runs: bool,
     within: float,
+    otlp: str | None,
+    every: float,
+    once: bool,
     dashboard: bool,
     ledger: str | None,
     beside_daemon: bool,
-) -> None:
+) -> int:
     """Print energy, carbon and gaps as metrics, or serve them to Prometheus.
 
     \b
     frugalwatch metrics                          once, to standard output
     frugalwatch metrics --serve 127.0.0.1:9477   until Ctrl-C, read anew at most once a second
     frugalwatch metrics --runs                   with the runs of the last hour
+    frugalwatch metrics --otlp http://127.0.0.1:4318        to an OpenTelemetry collector
     frugalwatch metrics --dashboard > frugalwatch.json      to import into Grafana
 
     Joules are cumulative over everything in the ledger, in whole joules; each says how it is known
@@ -66,28 +81,61 @@ def command(
         folder = os.path.join(os.path.dirname(metrics_package.__file__), "dashboards")
         with open(os.path.join(folder, "frugalwatch.json"), encoding="utf-8") as file:
             sys.stdout.write(file.read())
-        return
+        return 0
     from frugalwatch.metrics.page import LedgerView
     from frugalwatch.metrics.snapshot import HOLD_NS, Options, Snapshot
 
     settings = load({"ledger": ledger}, cwd=os.getcwd(), environ=os.environ).settings
     # Who looks once sees what there is; who looks again and again sees new series begin at 0.
-    options = Options(runs, within * 60, HOLD_NS if serve else 0)
-    if serve is not None:
-        if openmetrics:
-            raise UsageError(
-                "--openmetrics goes without --serve", hint="a scraper says what it reads"
-            )
-        path = locate(ledger_path(settings, os.environ), os.environ).ledger
-        view = LedgerView(path, Snapshot(options))
+    snapshot = Snapshot(Options(runs, within * 60, HOLD_NS if serve else 0))
+    if (serve is not None) + (otlp is not None) + openmetrics > 1:
+        raise UsageError(
+            "--serve, --otlp and --openmetrics exclude each other", hint="leave out two"
+        )
+    if serve is not None or otlp is not None:
+        view = LedgerView(locate(ledger_path(settings, os.environ), os.environ).ledger, snapshot)
+        if otlp is not None:
+            return _send(otlp, view, None if once else every)
+        assert serve is not None
         (_serve_beside_daemon if beside_daemon else _serve)(serve, view)
-        return
+        return 0
     from frugalwatch.ledger.current import open_database
     from frugalwatch.metrics.exposition import as_openmetrics, as_text
 
     with open_database(settings, os.environ) as database:
-        families = Snapshot(options).read(database.conn)
+        families = snapshot.read(database.conn)
     sys.stdout.write((as_openmetrics if openmetrics else as_text)(families))
+    return 0
+
+
+def _send(url: str, view: LedgerView, every_s: float | None) -> int:
+    """By OTLP until a signal, or once; says when a receiver begins to refuse, and to take again."""
+    import select
+
+    try:
+        from frugalwatch.metrics.otlp import OtlpSender
+    except ImportError as error:
+        raise UsageError(
+            "sending by OTLP needs the OpenTelemetry SDK",
+            why=str(error),
+            hint="pip install 'frugalwatch[export]'",
+        ) from error
+    sender = OtlpSender(url, view.families)
+    wake = select.poll()
+    wake.register(_end_of_signals(), select.POLLIN)
+    if every_s is not None:
+        click.echo(f"metrics of {view.path} to {sender.url}, until Ctrl-C", err=True)
+    before: str | None = None
+    while True:
+        refused = sender.send()
+        if refused is not None and before is None:
+            click.echo(f"warning: {sender.url} took nothing: {refused}", err=True)
+        elif refused is None and before is not None:
+            click.echo(f"{sender.url} takes them again; no energy was lost", err=True)
+        before = refused
+        if every_s is None or wake.poll(every_s * 1000):
+            sender.close()
+            return 0 if refused is None or every_s is not None else 1
 
 
 def _serve(text: str, view: LedgerView) -> None:
@@ -95,9 +143,7 @@ def _serve(text: str, view: LedgerView) -> None:
     from frugalwatch.metrics.page import Page
 
     address, listener = _listen(text)
-    wake, end = os.pipe()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda _number, _frame: _close_once(end))
+    wake = _end_of_signals()
     click.echo(f"metrics of {view.path} on http://{address}/metrics, until Ctrl-C", err=True)
     if not address.loopback:
         click.echo("warning: whoever can reach this machine can read them", err=True)
@@ -146,6 +192,15 @@ def _listen(text: str) -> tuple[Address, socket.socket]:
     return address._replace(port=listener.getsockname()[1]), listener
 
 
-def _close_once(descriptor: int) -> None:
-    with contextlib.suppress(OSError):  # a second Ctrl-C
-        os.close(descriptor)
+def _end_of_signals() -> int:
+    """A descriptor that ends with Ctrl-C or SIGTERM. A second one ends us at once."""
+    wake, end = os.pipe()
+
+    def close(number: int, _frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        with contextlib.suppress(OSError):
+            os.close(end)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, close)
+    return wake

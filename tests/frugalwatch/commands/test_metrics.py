@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from tests.frugalwatch.e2e.kit import Frugalwatch
+from tests.frugalwatch.e2e.kit import Frugalwatch, until
 from tests.frugalwatch.ledger.runs import fill
+from tests.frugalwatch.metrics.test_otlp import receiving
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def test_metrics_of_the_ledger_are_printed(program: Frugalwatch) -> None:
 
 
 def test_openmetrics_and_runs_are_for_who_asks(program: Frugalwatch) -> None:
-    result = program("metrics", "--openmetrics", "--runs", "--within", "1e9")
+    result = program("metrics", "--openmetrics", "--runs", "--within", "5e7")
     families = list(text_string_to_metric_families(result.stdout.decode()))
     runs = [s for f in families for s in f.samples if s.name == "frugalwatch_run_info"]
     assert len(runs) == 6
@@ -85,7 +86,39 @@ def test_the_dashboard_is_what_grafana_imports(program: Frugalwatch) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--serve", "everywhere"), ("--serve", "127.0.0.1:0", "--openmetrics"), ("--within", "0")],
+    [
+        ("--serve", "everywhere"),
+        ("--serve", "127.0.0.1:0", "--openmetrics"),
+        ("--within", "0"),
+        ("--within", "1e9"),
+    ],
 )
 def test_what_cannot_be_meant_is_refused(program: Frugalwatch, arguments: tuple[str, ...]) -> None:
     assert program("metrics", *arguments).returncode == 2
+
+
+def test_one_sending_by_otlp_says_whether_it_was_taken(program: Frugalwatch) -> None:
+    with receiving() as receiver:
+        result = program("metrics", "--otlp", receiver.url, "--once")
+        assert (result.returncode, result.said) == (0, "")
+        assert receiver.points()["hw.energy"][0][0] == 1500
+        receiver.status = 403
+        result = program("metrics", "--otlp", receiver.url, "--once")
+        assert result.returncode == 1
+        assert "took nothing" in result.said
+
+
+def test_sending_by_otlp_goes_on_until_a_signal(program: Frugalwatch) -> None:
+    with receiving() as receiver:
+        process = program.start("metrics", "--otlp", receiver.url, "--every", "1")
+        try:
+            with until(60, "two exports") as again:
+                while again():
+                    if len(receiver.requests) >= 2:
+                        break
+            os.kill(process.pid, signal.SIGTERM)
+            process.communicate(timeout=30)
+            assert process.returncode == 0
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
