@@ -28,7 +28,6 @@ from advisor.ranking import (
 from advisor.replay import Isolation, Replay, Replayer
 from advisor.run_times import with_run_times
 from advisor.search import Plan, Search
-from advisor.side_by_side import NAME, SideBySide, applies, side_by_side
 from advisor.setting import (
     cpu_flags,
     isolation_in_words,
@@ -264,8 +263,6 @@ def _beside(  # noqa: PLR0917 - one call, all of it needed
             tell=search.say,
         )
         notes += [] if sweep is None else sweep.in_words()
-        shared = _side_by_side(search, replayer, facts, options)
-        notes += shared.in_words()
         shared = _side_by_side(search, replayer, facts, options)
         notes += shared.in_words()
         found = beside(
