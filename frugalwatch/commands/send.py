@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sqlite3
@@ -35,6 +36,7 @@ SCHEMA = "frugalwatch.send/1"
     metavar="SECONDS",
     help="With --once: how long to try a server that takes nothing. Default 60.",
 )
+@click.option("--beside-daemon", is_flag=True, hidden=True)  # end when standard input does
 @click.option("--json", "as_json", is_flag=True, help=f"Print JSON ({SCHEMA}).")
 @click.pass_context
 def command(
@@ -49,6 +51,7 @@ def command(
     node: str | None,
     runs_only: bool,
     wait_s: float,
+    beside_daemon: bool,
     as_json: bool,
 ) -> None:
     """Send the ledger to the site's server: Prometheus, VictoriaMetrics, Mimir.
@@ -71,10 +74,12 @@ def command(
     if status:
         _status(settings, path, as_json=as_json)
         return
+    if beside_daemon:
+        _become_the_daemons(path)
     conn, link = _open(settings, path, node=node, devices=not runs_only)
     try:
         if follow:
-            _follow(link, settings)
+            _follow(link, settings, path, beside_daemon=beside_daemon)
         else:
             ctx.exit(_once(link, wait_s, as_json=as_json))
     except sqlite3.Error as error:
@@ -168,16 +173,35 @@ def _once(link: Link, wait_s: float, *, as_json: bool) -> int:
     return 0
 
 
-def _follow(link: Link, settings: Settings) -> None:
-    from frugalwatch.remote.follow import Follower
+def _follow(link: Link, settings: Settings, path: str, *, beside_daemon: bool) -> None:
+    from frugalwatch.remote.follow import Follower, stop_at_end_of_input
 
+    name = "frugalwatch daemon: sending" if beside_daemon else "frugalwatch send"
     follower = Follower(
         link.sender,
         every_s=settings.remote_interval_s,
-        say=lambda words: click.echo(f"frugalwatch send: {words}", err=True),
+        say=lambda words: click.echo(f"{name}: {words}", err=True),
+        ledger=path,
     )
     follower.stop_on_signals()
+    if beside_daemon:
+        stop_at_end_of_input(follower)
     follower.follow()
+
+
+def _become_the_daemons(path: str) -> None:
+    """Without the daemon's rights, by a name of its own, and not before there is a ledger."""
+    import select
+    import sys
+
+    from frugalwatch.daemon.child import drop_capabilities
+
+    drop_capabilities()
+    with contextlib.suppress(OSError), open("/proc/self/comm", "w", encoding="ascii") as comm:
+        comm.write("fw-send")
+    while not os.path.exists(path):
+        if select.select([0], [], [], 0.5)[0]:
+            sys.exit(0)
 
 
 def _status(settings: Settings, path: str, *, as_json: bool) -> None:

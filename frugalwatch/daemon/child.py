@@ -131,6 +131,11 @@ def drop_rights(gid: int | None) -> None:
             os.setresuid(_NOBODY, _NOBODY, _NOBODY)
         except PermissionError:  # a service manager has left it no such right, nor others
             pass
+    drop_capabilities()
+
+
+def drop_capabilities() -> None:
+    """Keep the user, and no capability; no program that is started later gets any."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     libc.prctl(_PR_CAP_AMBIENT, _CLEAR_ALL, 0, 0, 0)

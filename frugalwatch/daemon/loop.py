@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collectors.isolated import IsolatedCollector
     from frugalwatch.budgets.day import DayWatch
     from frugalwatch.daemon.metrics_link import MetricsLink
+    from frugalwatch.daemon.send_link import SendLink
     from frugalwatch.daemon.server_link import ServerLink
     from frugalwatch.daemon.shelf import FileShelf
     from frugalwatch.sampler.context import RunContext
@@ -58,7 +59,9 @@ class Daemon:
         shelf: FileShelf,
         readers: list[IsolatedCollector],
         link: ServerLink | None,
+        *,
         metrics: MetricsLink | None = None,
+        sending: SendLink | None = None,
     ) -> None:
         self._context = context
         self._shelf = shelf
@@ -70,6 +73,7 @@ class Daemon:
         self._attribution = Attribution(self._minutes, processes)
         self._link = link
         self._metrics = metrics
+        self._sending = sending
         audience: list[Audience] = [self._attribution]
         if link is not None:
             audience.append(link.publisher)
@@ -145,6 +149,9 @@ class Daemon:
         ended = self._metrics.tend() if self._metrics is not None else None
         if ended is not None:
             self._journal.event("metrics_lost", t_mono_ns=time.monotonic_ns(), detail=ended)
+        ended = self._sending.tend() if self._sending is not None else None
+        if ended is not None:
+            self._journal.event("sending_lost", t_mono_ns=time.monotonic_ns(), detail=ended)
 
     def _attribute(self) -> None:
         now = time.monotonic_ns()
@@ -213,6 +220,8 @@ class Daemon:
             self._link.close()
         if self._metrics is not None:
             self._metrics.close()
+        if self._sending is not None:
+            self._sending.close()
 
     def _listen_to_signals(self) -> int:
         reader, writer = os.pipe()

@@ -50,7 +50,13 @@ def run_daemon(
 
         ledger = locate(places.ledger, environ).ledger
         metrics = MetricsLink(settings.metrics, ledger, environ)
-    ended_by = Daemon(context, shelf, readers, link, metrics).run()
+    sending = None
+    if settings.remote_write_url is not None:
+        from frugalwatch.daemon.send_link import SendLink
+        from frugalwatch.ledger.paths import locate
+
+        sending = SendLink(locate(places.ledger, environ).ledger, environ)
+    ended_by = Daemon(context, shelf, readers, link, metrics=metrics, sending=sending).run()
     lock.release()
     return ended_by
 

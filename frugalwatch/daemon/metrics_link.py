@@ -21,7 +21,7 @@ class MetricsLink:
         self._ledger = ledger
         self._file = _identity(ledger)
         arguments = ("metrics", "--beside-daemon", "--serve", address, "--ledger", ledger)
-        self._start = spawned((*_program(), *arguments), environ)
+        self._start = spawned((*program(), *arguments), environ)
         self._child = Child(self._start)
         self._noted: str | None = None
 
@@ -56,7 +56,7 @@ def _identity(path: str) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _program() -> tuple[str, ...]:
+def program() -> tuple[str, ...]:
     """How this program was started: the interpreter, and what is ours of its words."""
     words = sys.orig_argv[1:]
     if "daemon" in words:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import select
 import signal
 import sqlite3
 import threading
@@ -67,8 +69,10 @@ def send_once(
 class Follower:
     """Sends as the ledger grows, until `stop()`. Says what is wrong once, and that it is over."""
 
-    def __init__(self, sender: Sender, *, every_s: float, say: Say) -> None:
+    def __init__(self, sender: Sender, *, every_s: float, say: Say, ledger: str) -> None:
         self._sender = sender
+        self._ledger = ledger
+        self._file = _identity(ledger)
         self._every_s = every_s
         self._say = say
         self._stopped = threading.Event()
@@ -86,9 +90,12 @@ class Follower:
             signal.signal(number, lambda *_: self.stop())
 
     def follow(self) -> None:
-        """Send until stopped."""
+        """Send until stopped, or until another file takes the ledger's place."""
         while not self._stopped.is_set():
             self._stopped.wait(self._pass())
+            if _identity(self._ledger) != self._file:
+                self._say(f"{self._ledger} is another file now")
+                return
 
     def _pass(self) -> float:
         """Seconds until the next pass."""
@@ -120,6 +127,31 @@ class Follower:
             lasted = time.monotonic() - self._trouble_since
             self._say(f"sending again after {lasted:.0f} s")
             self._trouble_since, self._said_at = None, -_SAY_AGAIN_S
+
+
+def stop_at_end_of_input(follower: Follower) -> None:
+    """Stop when standard input ends: when the process that started this one does."""
+
+    def watch() -> None:
+        while True:
+            try:
+                if not os.read(0, 64):
+                    break
+            except BlockingIOError:
+                select.select([0], [], [])
+            except OSError:
+                break
+        follower.stop()
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def said_of(loss: Loss) -> str:
