@@ -18,6 +18,8 @@ from advisor.workshop import CannotBuildError
 _BLOCK = 128  # of 8 bits; 32 loses less, and saves half as much
 _IN_8_BITS = 4  # what the products themselves compute in
 
+_WANTED = {"onnx_ir": "onnx-ir"}  # what the quantizer needs besides, as pip knows it
+
 
 def build(order: Mapping[str, Any]) -> dict[str, object]:
     """Quantize the weights of the model in `order["source"]`."""
@@ -31,8 +33,9 @@ def quantized(order: Mapping[str, Any], *, bits: int, block: int) -> dict[str, o
 
     try:
         from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
-    except ImportError as error:
-        raise CannotBuildError("needs onnxruntime 1.22 or later beside frugalwatch") from error
+    except ModuleNotFoundError as error:
+        what = _WANTED.get(error.name or "", "onnxruntime 1.22 or later")
+        raise CannotBuildError(f"needs {what} beside frugalwatch") from error
 
     source, folder = str(order["source"]), str(order["folder"])
     model = onnx.load(os.path.join(source, "model.onnx"))
