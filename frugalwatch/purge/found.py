@@ -18,6 +18,7 @@ from frugalwatch.profile.folder import profiles_folder
 from frugalwatch.purge.choice import Choice
 
 SCHEMA = "frugalwatch.purge/1"
+_BEFORE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,36 +76,38 @@ def find(
     advice = [] if choice.runs is not None else _advice(connection, choice)
     keys = {run.run_id for run in runs}
     files = [
-        *_profiles(environ, keys, choice),
-        *_captures(environ, keys, choice),
+        *_profiles(environ, keys, running, choice),
+        *_captures(environ, runs, running, choice),
         *_advice_folders(location, advice),
         *_published(location, keys),
         *_old_files(location, choice),
     ]
-    return Found(tuple(runs), tuple(running), tuple(advice), tuple(files))
+    chosen_running = tuple(run.number for run in running if _chosen(choice, run, time.time()))
+    return Found(tuple(runs), chosen_running, tuple(advice), tuple(files))
 
 
-def _runs(connection: sqlite3.Connection, choice: Choice) -> tuple[list[FoundRun], list[int]]:
+def _runs(connection: sqlite3.Connection, choice: Choice) -> tuple[list[FoundRun], list[FoundRun]]:
+    """Those that were chosen and are over; and all that go on, whose files must stay."""
     found: list[FoundRun] = []
-    running: list[int] = []
+    running: list[FoundRun] = []
     for number, key, state, command, began_ns, lasted_ns, energy, estimated in connection.execute(
         "SELECT id, run_key, state, command, started_utc_ns,"
         " coalesce(ended_mono_ns, heartbeat_mono_ns) - started_mono_ns, energy_uj, estimated_uj"
         " FROM run ORDER BY started_utc_ns, id"
     ):
-        words = _words(command)
-        if choice.runs is not None:
-            chosen = key in choice.runs
-        else:
-            chosen = choice.takes(words, (began_ns + lasted_ns) / 1e9)
-        if not chosen:
-            continue
-        if state == "running":
-            running.append(number)
-            continue
         measured, modelled = (None if uj is None else uj / 1e6 for uj in (energy, estimated))
-        found.append(FoundRun(number, key, words, began_ns / 1e9, measured, modelled))
+        run = FoundRun(number, key, _words(command), began_ns / 1e9, measured, modelled)
+        if state == "running":
+            running.append(run)
+        elif _chosen(choice, run, (began_ns + lasted_ns) / 1e9):
+            found.append(run)
     return found, running
+
+
+def _chosen(choice: Choice, run: FoundRun, ended_utc_s: float) -> bool:
+    if choice.runs is not None:
+        return run.run_id in choice.runs
+    return choice.takes(run.command, ended_utc_s)
 
 
 def _advice(connection: sqlite3.Connection, choice: Choice) -> list[FoundAdvice]:
@@ -116,28 +119,47 @@ def _advice(connection: sqlite3.Connection, choice: Choice) -> list[FoundAdvice]
     return [advice for advice, ended in found if choice.takes(advice.command, ended)]
 
 
-def _profiles(environ: Mapping[str, str], keys: set[str], choice: Choice) -> list[FoundFiles]:
+def _profiles(
+    environ: Mapping[str, str], keys: set[str], running: list[FoundRun], choice: Choice
+) -> list[FoundFiles]:
     """Of the chosen runs; by age also those whose run is in another ledger, or in none."""
+    stay = {run.run_id for run in running}
     folder = profiles_folder(environ)
     found: list[FoundFiles] = []
     for name in _names(folder):
         path = os.path.join(folder, name)
         by_age = choice.runs is None and choice.text is None and choice.takes((), _changed(path))
-        if name in keys or by_age:
+        if name in keys or (by_age and name not in stay):
             found.append(FoundFiles("profile", path, size_bytes(path)))
     return found
 
 
-def _captures(environ: Mapping[str, str], keys: set[str], choice: Choice) -> list[FoundFiles]:
+def _captures(environ: Mapping[str, str], runs: list[FoundRun], choice: Choice) -> list[FoundFiles]:
+    keys = {run.run_id for run in runs}
     found: list[FoundFiles] = []
     for path in list_captures(captures_folder(environ)):
         manifest = read_manifest(path)
         command = manifest.get("command")
         words = tuple(map(str, command)) if isinstance(command, list) else ()
-        own = choice.runs is None and choice.takes(words, _utc(manifest.get("created_utc"), path))
-        if own or read_capture(path).run_id in keys:
+        made_utc_s = _utc(manifest.get("created_utc"), path)
+        own = choice.runs is None and choice.takes(words, made_utc_s)
+        run_id = read_capture(path).run_id
+        if run_id in stay or (run_id is None and _made_for(running, words, made_utc_s)):
+            continue
+        if own or run_id in keys or (run_id is None and _made_for(runs, words, made_utc_s)):
             found.append(FoundFiles("capture", path, size_bytes(path)))
     return found
+
+
+def _made_for(runs: list[FoundRun], command: tuple[str, ...], made_utc_s: float) -> bool:
+    """Whether a capture in which no process said whose it is was made for one of these runs.
+
+    Its folder is made just before the job is started.
+    """
+    return any(
+        run.command == command and 0 <= run.started_utc_s - made_utc_s + 1 <= _BEFORE_S
+        for run in runs
+    )
 
 
 def _advice_folders(location: Location, advice: list[FoundAdvice]) -> list[FoundFiles]:
