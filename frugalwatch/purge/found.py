@@ -134,7 +134,10 @@ def _profiles(
     return found
 
 
-def _captures(environ: Mapping[str, str], runs: list[FoundRun], choice: Choice) -> list[FoundFiles]:
+def _captures(
+    environ: Mapping[str, str], runs: list[FoundRun], running: list[FoundRun], choice: Choice
+) -> list[FoundFiles]:
+    stay = {run.run_id for run in running}
     keys = {run.run_id for run in runs}
     found: list[FoundFiles] = []
     for path in list_captures(captures_folder(environ)):
