@@ -6,8 +6,10 @@ and answers the few queries that FrugalWatch asks. A test may let it refuse, han
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import socket
 import struct
 import threading
 import time
@@ -39,6 +41,7 @@ class Receiver:
         self.hold: threading.Event | None = None  # answer nothing until it is set
         self.forget_queries = False
         self.largest_bytes = 1 << 30
+        self.connections: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._server = _Server(("127.0.0.1", port), self)
         self.port = self._server.server_port
@@ -58,6 +61,9 @@ class Receiver:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+        for connection in list(self.connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def total(self, name: str, **labels: str) -> float:
         """Sum over series of their highest values."""
@@ -182,6 +188,15 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
 
+    def setup(self) -> None:
+        super().setup()
+        self.server.receiver.connections.add(self.connection)
+
+    def finish(self) -> None:
+        self.server.receiver.connections.discard(self.connection)
+        with contextlib.suppress(OSError):
+            super().finish()
+
     def do_POST(self) -> None:
         receiver = self.server.receiver
         body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -192,7 +207,7 @@ class _Handler(BaseHTTPRequestHandler):
         if receiver.drop_answers:
             receiver.drop_answers -= 1
             self.close_connection = True
-            self.connection.shutdown(2)
+            self.connection.shutdown(socket.SHUT_RDWR)
             return
         self._say(status, extra, said)
 
