@@ -187,6 +187,7 @@ def _search(  # noqa: PLR0917 - one call, all of it needed
             replayer.libraries,
             replayer.inside,
             cpu_flags(),
+            argv=workload.argv if options.hook else (),
             included=options.choice.include,
             excluded=options.choice.exclude,
         )

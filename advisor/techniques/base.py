@@ -29,7 +29,8 @@ class Facts:
     `libraries` the base names of shared objects that were mapped; None: nobody could look.
     `inside` is what the hook saw in its Python processes; None where torch was not used, or the
     hook is off. `cpu_flags` are the CPU's as Linux names them. `sample` holds calls of its modules
-    with what went in and came out; None where none were taken. `layer` is a folder
+    with what went in and came out; None where none were taken. `argv` is
+    the command. `layer` is a folder
     with run times that its environment lacks; empty where there is none. `included` and `excluded`
     name the techniques that the user insists on, and those that may not be tried.
     """
@@ -42,6 +43,7 @@ class Facts:
     inside: Inside | None = None
     cpu_flags: frozenset[str] = frozenset()
     sample: Sample | None = None
+    argv: tuple[str, ...] = ()
     layer: str = ""
     included: frozenset[str] = frozenset()
     excluded: frozenset[str] = frozenset()

@@ -85,14 +85,18 @@ def start(options: dict[str, Any], line: Line) -> None:
     """Apply the switches of `options`, now or when what they change is there."""
     import atexit
 
-    from . import switches_calls, switches_process, switches_sessions
+    from . import switches_calls, switches_libraries, switches_process, switches_sessions
 
     notes = Notes(line)
     _notes.append(notes)
     os.register_at_fork(after_in_child=notes.restart)
     atexit.register(notes.report)
     calls.registry.tell_problem = line.problem
-    at_import = {**switches_process.SWITCHES, **switches_sessions.SWITCHES}
+    at_import = {
+        **switches_process.SWITCHES,
+        **switches_sessions.SWITCHES,
+        **switches_libraries.SWITCHES,
+    }
     at_calls = dict(switches_calls.SWITCHES)
     interceptors: list[tuple[int, Callable[[RootCall, Callable[[], Any]], Any]]] = []
     for name, value in options.items():
