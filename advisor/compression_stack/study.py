@@ -97,11 +97,15 @@ def search(
 
 
 def _surely_worth_it(space: Space) -> list[Point]:
-    """Each base as it is; then the largest, the smallest and the middle one in each precision."""
-    bases = [Point(base.name) for base in space.bases]
-    ends = [space.bases[at].name for at in (0, -1, len(space.bases) // 2)]
-    more = [Point(name, each) for each in space.precisions[1:] for name in ends]
-    return list(dict.fromkeys([*bases, *more]))
+    """The smallest base in each precision, since time may be short; each base as it is; the middle
+    and the largest one in each precision.
+    """
+    coded = space.precisions[1:]
+    small, middle, large = (space.bases[at].name for at in (-1, len(space.bases) // 2, 0))
+    first = [Point(small, each) for each in coded]
+    bases = [Point(base.name) for base in reversed(space.bases)]
+    more = [Point(name, each) for name in (middle, large) for each in coded]
+    return list(dict.fromkeys([*first, *bases, *more]))
 
 
 def _clear_up(study: optuna.Study, planned: list[Point]) -> None:

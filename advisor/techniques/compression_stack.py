@@ -15,6 +15,7 @@ from advisor.artefacts.manifest import read_manifest
 from advisor.compression_stack.points import ORIGINAL, SURVIVORS, Base, Point, Precision
 from advisor.gates.splits import Part, part_of
 from advisor.sampling import SampledCall, SampledModule
+from advisor.stacking import COMPRESSION_STACK
 from advisor.techniques.base import Applicability, Change, Facts, Technique, Variant
 from advisor.techniques.onnx_int8 import DynamicInt8, StaticInt8, WeightInt8, calibration_calls
 from advisor.techniques.onnx_runtime import RISK
@@ -31,7 +32,6 @@ from advisor.techniques.swapping import (
 from advisor.techniques.unpadding import Unpadding
 from advisor.workshop import STEPS, Artefact, CannotBuildError, Workshop
 
-NAME = "compression stack"
 _BUILDER, _FOLDER = "compression_stack", "compression-stack"
 _MOST_SCREENING = 256  # calls
 _NEEDS_OPTUNA = "needs optuna: pip install 'frugalwatch[advisor]'"
@@ -40,7 +40,7 @@ _NEEDS_OPTUNA = "needs optuna: pip install 'frugalwatch[advisor]'"
 class CompressionStack:
     """Base, precision and practice, searched as one space."""
 
-    name = NAME
+    name = COMPRESSION_STACK
 
     def __init__(self) -> None:
         self._facts: Facts | None = None
@@ -122,6 +122,11 @@ def has_optuna() -> bool:
     return find_spec("optuna") is not None
 
 
+def is_searched(facts: Facts) -> bool:
+    """Whether combinations of smaller models and precisions are searched, so nobody else need."""
+    return has_optuna() and COMPRESSION_STACK not in facts.excluded
+
+
 def calls_of(module: SampledModule, part: Part) -> list[SampledCall]:
     """Captured calls of one part of the inputs, each input once."""
     seen: dict[str, SampledCall] = {}
@@ -140,6 +145,8 @@ def _smaller(workshop: Workshop) -> list[Base]:
         if name == _FOLDER:
             continue
         for step in _steps(folder):
+            if not step.get("passes", True):  # only good in front of the original
+                continue
             place = os.path.join(folder, str(step["name"]))
             about = (read_manifest(place) or {}).get("about") or {}
             if about.get("parameters") and os.path.exists(os.path.join(place, "model.onnx")):
@@ -189,7 +196,7 @@ def _curve(artefact: Artefact) -> dict[str, object]:
     """What the report shows of the search: every point, and where it stopped."""
     about = artefact.about
     names = ("name", "base", "precision", "practice", "cost_ratio", "drift", "limit")
-    kept = (*names, "sentence", "refused", "on_front", "measured")
+    kept = (*names, "hopeless", "sentence", "refused", "on_front", "measured")
     return {
         "points": [{k: each[k] for k in kept} for each in about["points"]],
         "space": about["space"],
