@@ -24,8 +24,8 @@ _LONGEST_REASON = 600
 def make(module: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> Any:
     """Run `options["recipe"]` on the module, say in result.json what came of it, and end.
 
-    The recipe is a module of `compressing`, or of the `package`, with `build(job) -> dict`; `options`, or the JSON file
-    that they name as `order`, are described at `compressing.job.Job`.
+    The recipe is a module of `compressing`, or of the `package`, with `build(job) -> dict`;
+    `options`, or the JSON file that they name as `order`, are described at `compressing.job.Job`.
     """
     began_s, cpu_s = time.monotonic(), time.process_time()
     if "order" in options:

@@ -8,12 +8,13 @@ from advisor.techniques.allocator import Allocator
 from advisor.techniques.aot_inductor import AotInductor
 from advisor.techniques.autocast import Autocast
 from advisor.techniques.base import Technique
+from advisor.techniques.cascade import Cascade
 from advisor.techniques.channels_last import ChannelsLast
 from advisor.techniques.compiled import Compiled
 from advisor.techniques.compression_stack import CompressionStack
 from advisor.techniques.cudnn_benchmark import CudnnBenchmark
-from advisor.techniques.drop_in import DropIn
 from advisor.techniques.half_weights import HalfWeights
+from advisor.techniques.early_exit import EarlyExit
 from advisor.techniques.inference_mode import InferenceMode
 from advisor.techniques.loader_workers import LoaderWorkers
 from advisor.techniques.onnx_gpu import OnnxRuntimeCuda, OnnxRuntimeTensorRt
@@ -27,6 +28,7 @@ from advisor.techniques.session_int8 import SessionInt8
 from advisor.techniques.session_optimization import SessionOptimization
 from advisor.techniques.session_spinning import SessionSpinning
 from advisor.techniques.spinning import Spinning
+from advisor.techniques.student import Student
 from advisor.techniques.tf32 import Tf32
 from advisor.techniques.threads import Threads
 from advisor.techniques.torchao_weights import TorchAoWeights
@@ -52,7 +54,7 @@ def techniques(*, hook: bool = True, family: Family = "runtime") -> tuple[Techni
     """
     if family == "compress":
         return _compressing() if hook else ()
-    outside: tuple[Technique, ...] = (Threads(), Spinning(), Allocator(), DropIn())
+    outside: tuple[Technique, ...] = (Threads(), Spinning(), Allocator())
     inside: tuple[Technique, ...] = (
         OnnxRuntime(),
         StaticInt8(),
@@ -87,4 +89,4 @@ def techniques(*, hook: bool = True, family: Family = "runtime") -> tuple[Techni
 
 def _compressing() -> tuple[Technique, ...]:
     """Those that change the model itself; last what stacks on what they made."""
-    return (Pruning(), CompressionStack())
+    return (Student(), Cascade(), EarlyExit(), Pruning(), CompressionStack())
