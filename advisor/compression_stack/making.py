@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Mapping
 from typing import Any  # what JSON gives back
 
-from advisor.compression_stack.points import Base, Point, Precision
+from advisor.compression_stack.points import ORIGINAL, Base, Point, Precision
 from advisor.workshop import CannotBuildError
 
 _BUILDERS: Mapping[Precision, str] = {
@@ -53,7 +53,7 @@ class Maker:
         os.makedirs(folder, mode=0o700)
         builder = importlib.import_module(f"advisor.artefacts.{_BUILDERS[precision]}")
         try:
-            found = builder.build({**self._order, "source": base.folder, "folder": folder})
+            found = builder.build({**self._of(base), "source": base.folder, "folder": folder})
         except CannotBuildError:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -63,3 +63,13 @@ class Maker:
             raise CannotBuildError(text[:300]) from error
         self.notes[folder] = dict(found)
         return folder
+
+    def _of(self, base: Base) -> dict[str, Any]:
+        """The order, without what holds of the original alone.
+
+        Heads and widths of a smaller model are its own: fusions look for them then.
+        """
+        about = dict(self._order.get("about") or {})
+        if base.name != ORIGINAL:
+            about.update(heads=0, hidden_size=0)
+        return {**self._order, "about": about}

@@ -12,9 +12,8 @@ from dataclasses import asdict, replace
 from typing import Any  # what JSON gives back
 
 from advisor.artefacts.manifest import read_manifest
+from advisor.compression.building import calls_of
 from advisor.compression_stack.points import ORIGINAL, SURVIVORS, Base, Point, Precision
-from advisor.gates.splits import Part, part_of
-from advisor.sampling import SampledCall, SampledModule
 from advisor.stacking import COMPRESSION_STACK
 from advisor.techniques.base import Applicability, Change, Facts, Technique, Variant
 from advisor.techniques.onnx_int8 import DynamicInt8, StaticInt8, WeightInt8, calibration_calls
@@ -125,16 +124,6 @@ def has_optuna() -> bool:
 def is_searched(facts: Facts) -> bool:
     """Whether combinations of smaller models and precisions are searched, so nobody else need."""
     return has_optuna() and COMPRESSION_STACK not in facts.excluded
-
-
-def calls_of(module: SampledModule, part: Part) -> list[SampledCall]:
-    """Captured calls of one part of the inputs, each input once."""
-    seen: dict[str, SampledCall] = {}
-    for call in module.kept:
-        first = next(iter(call.shapes.values()), ("", ()))[1]
-        if part_of(call.number, first[0] if first else 1) == part and call.inputs_digest:
-            seen.setdefault(call.inputs_digest, call)
-    return list(seen.values())
 
 
 def _smaller(workshop: Workshop) -> list[Base]:
