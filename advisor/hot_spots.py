@@ -42,7 +42,8 @@ _LEAST_SAMPLES = 100
 _MOST_FUNCTIONS = 3
 _ALTERNATIVES = {
     OWN: "numba for loops over numbers, NumPy or polars for what can be done to whole columns",
-    "pandas": "polars, or whole columns instead of apply() and iterrows()",
+    "pandas": "whole columns instead of apply() and iterrows(), polars, or a drop-in: FireDucks"
+    " (python -m fireducks.pandas), on a GPU cudf.pandas",
     "numpy": "numba for chains of small operations; fewer, larger arrays",
     "json": "orjson or msgspec",
     "re": "one pattern compiled once, str methods, or google-re2",
@@ -53,7 +54,8 @@ _ALTERNATIVES = {
     "transformers": "fast tokenizers (use_fast=True), texts tokenized in batches, and once each",
     "PIL": "pillow-simd or libjpeg-turbo, images stored at the size that is needed",
     "torchvision": "transforms.v2 on tensors, images stored at the size that is needed",
-    "sklearn": "onnxruntime by skl2onnx, transformers fitted once",
+    "sklearn": "scikit-learn-intelex (a drop-in, replayed where it is installed), onnxruntime by"
+    " skl2onnx, transformers fitted once",
     "nltk": "tokenizers, or one compiled pattern",
     "spacy": "nlp.pipe() with the components that are needed",
     "data loading": "samples prepared once and stored; DataLoader workers save waiting only",
