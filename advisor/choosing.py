@@ -63,7 +63,9 @@ def _named(word: str) -> str:
     from advisor.side_by_side import NAME
     from advisor.techniques import techniques
 
-    known = {_plain(name): name for name in (*(each.name for each in techniques()), NAME)}
+    known = {
+        _plain(name): name for name in (*(each.name for each in techniques(family="all")), NAME)
+    }
     found = known.get(_plain(word))
     if found is None:
         names = ", ".join(sorted(known.values(), key=str.lower))
