@@ -60,8 +60,8 @@ _SHORT_S = 1.0
 _ENOUGH_STEPS, _ENOUGH_CALLS = 50, 700
 # Of the budget: after that nothing further is tried out, so that what works can be measured.
 _TRYING_SHARE = 0.35
-# Of the budget: what changing the model may take.
-_COMPRESSING_SHARE = 0.4
+# Of the budget: what each recipe that changes the model may take; there are two.
+_COMPRESSING_SHARE = 0.25
 # Of that, once more: what searching for the best combination of what came out may take.
 _SEARCHING_SHARE = 0.3
 

@@ -233,7 +233,8 @@ def _steps(folder: str) -> list[dict[str, Any]]:
     except (OSError, ValueError):
         return []
     whole = [e for e in found if os.path.exists(os.path.join(folder, str(e["name"]), "model.onnx"))]
-    return [{k: v for k, v in each.items() if k != "operations"} for each in whole]
+    unread = ("operations", "state")  # of use to the recipe alone
+    return [{k: v for k, v in each.items() if k not in unread} for each in whole]
 
 
 def _reason(kind: str, found: Mapping[str, object], ended: str) -> str:

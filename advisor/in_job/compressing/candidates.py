@@ -56,10 +56,7 @@ def refuse_strange(job: Job) -> None:
     One that runs other layers for other inputs, or the same layer several times, would be broken
     in ways that some captured inputs may not show.
     """
-    orders = []
-    for pair in job.learn[: 3 * _LOOKS]:
-        order = _called(job, pair.batch.inputs)
-        orders.append(order)
+    orders = [_called(job, inputs) for inputs in job.samples]
     if any(each != orders[0] for each in orders):
         raise CannotCompressError("which of its layers run depends on the input")
     counts: dict[str, int] = {}

@@ -28,6 +28,7 @@ STEPS = "steps.json"
 _LEAST_ROWS = 16
 _ROUNDS = 7
 _CALLS = 8
+_SAMPLES = 32
 
 
 class CannotCompressError(Exception):
@@ -44,7 +45,8 @@ class Job:
     there is is for the recipe.
 
     `module` is the teacher, which nobody changes. `learn` are batches with its answers, `held`
-    others that only judge. `steps` are those accepted so far, also by a process that was killed.
+    others that only judge; `samples` are some of both as they were captured, `calls` those that
+    steps are measured by. `steps` are those accepted so far, also by a process that was killed.
     """
 
     def __init__(self, module: Any, args: Any, kwargs: Any, options: dict[str, Any]) -> None:
@@ -70,7 +72,7 @@ class Job:
         again = self.answer(self.module, self.flat.tensors())
         if any(not bool(torch.equal(first[o.name], again[o.name])) for o in self.outputs):
             raise CannotCompressError("it answers differently each time it is asked the same")
-        self.calls, self.learn, self.held = self._read()
+        self.calls, self.samples, self.learn, self.held = self._read()
         self.steps: list[dict[str, Any]] = read_steps(self.folder)
 
     # -- the models ---------------------------------------------------------------------------
@@ -200,7 +202,9 @@ class Job:
 
     # -- how ----------------------------------------------------------------------------------
 
-    def _read(self) -> tuple[list[tuple[Any, ...]], list[Pair], list[Pair]]:
+    def _read(
+        self,
+    ) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]], list[Pair], list[Pair]]:
         load_call = self.options.get("load_call")  # tests have calls of their own making
         if load_call is None:
             load_call = importlib.import_module("_frugalwatch.capture_load").load_call
@@ -227,6 +231,7 @@ class Job:
         copies = int(self.options.get("copies", 7))
         return (
             held[:_CALLS],
+            [*learn[:_SAMPLES], *held[:_SAMPLES]],
             samples.pairs(batches, answer, copies=copies, seed=self.seed),
             samples.pairs(judges, answer, copies=0, seed=self.seed),
         )

@@ -84,8 +84,10 @@ class _Pruner:
     def __init__(self, job: Job, plan: Plan, model: Any, operations: list[dict[str, Any]]) -> None:
         self._job, self._plan = job, plan
         self._model, self._operations = model, operations
-        self._known: list[Candidate] = []
-        self._tries = len(job.steps)
+        # As it would be, had it never been cut short.
+        before = dict(job.steps[-1].get("state") or {}) if job.steps else {}
+        self._known = [Candidate(*each) for each in before.get("known", ())]
+        self._tries = int(before.get("tries", 0))
         self._unpaid = 0
         self.log: dict[str, Any] = {"rolled_back": [], "sensitivity": [], "left_out": {}}
 
@@ -122,11 +124,16 @@ class _Pruner:
     def _take(self, number: int, ratio: float, tried: Attempt) -> str:
         job = self._job
         every = [*self._operations, *tried.operations]
-        about = {"operations": every, "drift": tried.drift.as_json(), **tried.about}
-        step = job.exported(f"step-{number}", tried.model, about)
         self._model, self._operations = tried.model, every
         if any(each["kind"] == "layers" for each in tried.operations):
             self._known = []  # the others stand at other places now
+        about = {
+            "operations": every,
+            "state": {"known": [list(each) for each in self._known], "tries": self._tries},
+            "drift": tried.drift.as_json(),
+            **tried.about,
+        }
+        step = job.exported(f"step-{number}", tried.model, about)
         if step["before_ratio"] <= _WORTH_IT:
             self._unpaid = 0
             job.keep(step, tried.model)
