@@ -281,6 +281,7 @@ class Replayer:
         return [
             *(sys.executable, "-P", "-m", "frugalwatch", "run", *asked, "--summary", "none"),
             *("--quiet", "--interval", interval, "--json", f"{base}.json"),
+            *("--budget", "none", "--alert", "none"),  # the user's are about runs, not replays
             *("--ledger", self._ledger, "--"),
             *(sys.executable, "-I", "-S", "-B", _SANDBOX, json.dumps(order)),
             *self._workload.argv,

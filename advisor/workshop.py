@@ -230,7 +230,8 @@ class Workshop:
             json.dump({**order, "folder": folder, "ends_with": os.getpid()}, file)
         command = [
             *(sys.executable, "-P", "-m", "frugalwatch", "run", "--no-hook", "--quiet"),
-            *("--summary", "none", "--json", f"{base}.run", "--ledger", f"{base}.db", "--"),
+            *("--summary", "none", "--budget", "none", "--alert", "none"),
+            *("--json", f"{base}.run", "--ledger", f"{base}.db", "--"),
             *(sys.executable, "-P", "-m", "advisor.artefacts.run"),
             *(builder, f"{base}.order", f"{base}.result"),
         ]

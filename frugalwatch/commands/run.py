@@ -53,7 +53,7 @@ ADVICE_VARIABLE = "FRUGALWATCH_ADVICE"
     "--budget",
     multiple=True,
     metavar="AMOUNT",
-    help="Say when the job has used more: 0.5kWh, 200gCO2e, 2EUR (repeatable).",
+    help="Say when the job has used more: 0.5kWh, 200gCO2e, 2EUR, none (repeatable).",
 )
 @click.option(
     "--on-exceed",
@@ -117,6 +117,7 @@ def command(  # noqa: PLR0917 - click passes every option by its name
     from frugalwatch.supervisor.supervise import Request, supervise
 
     warnings = [f"configuration: {problem}" for problem in loaded.problems]
+    loaded = loaded._replace(settings=_without_none(loaded.settings))
     environment, run_settings = caller_environment(), loaded.settings
     if _asks_for_checks(run_settings):
         from frugalwatch.budgets.before_run import check_asked
@@ -159,6 +160,13 @@ def command(  # noqa: PLR0917 - click passes every option by its name
     if strict and outcome.end is not None and not measured:
         return _STRICT_FAILURE
     return outcome.exit_code
+
+
+def _without_none(settings: Settings) -> Settings:
+    """`--budget none` and `--alert none` switch off what the configuration sets."""
+    if "none" in settings.budget:
+        settings = settings._replace(budget=(), on_exceed="warn")
+    return settings._replace(alerts=()) if "none" in settings.alerts else settings
 
 
 def _asks_for_checks(settings: Settings) -> bool:

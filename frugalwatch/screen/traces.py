@@ -40,6 +40,11 @@ _TOLD = frozenset(
     {"sampler_restarted", "supervisor_lost", "suspended", "clock_step", "disagreement"}
     | {"ledger_unwritable", "notice", "recovered"}
 )
+# What the user set, which is named: the cause is the budget or the alert.
+_NAMED = frozenset(
+    {"budget_passed", "budget_exceeded", "budget_unwatched", "job_signalled", "job_goes_on"}
+    | {"alert", "alert_over", "alert_undelivered"}
+)
 
 
 class _Gap:
@@ -78,8 +83,13 @@ class RunTraces:
                         gap.until_ns = t
             elif kind in _TOLD:
                 said = kind.replace("_", " ") if kind != "notice" else ""
-                text = ": ".join(part for part in (said, detail or cause) if part)
-                self.notices = (*self.notices, text)[-5:]
+                self._notice(said, detail or cause)
+            elif kind in _NAMED:
+                self._notice(f"{kind.replace('_', ' ')} {cause}".rstrip(), detail)
+
+    def _notice(self, *parts: str) -> None:
+        text = ": ".join(part for part in parts if part)
+        self.notices = (*self.notices, text)[-5:]
 
     def follow_stream(
         self, connection: sqlite3.Connection, stream_id: int, end_ns: int, interval_ns: int
