@@ -27,6 +27,10 @@ FOLDER = "runtime"  # of an advice's folder
 _INSTALLED = "installed.json"
 _LIMIT_S = 900.0
 _LONGEST_REASON = 300
+_HINT = (
+    f"{RUN_TIMES[0]} can be tried without a change of the program's environment:"
+    f" --install-runtime {RUN_TIMES[0]}"
+)
 
 
 class CannotInstallError(Exception):
@@ -45,9 +49,11 @@ def with_run_times(
     facts: Facts, wanted: Sequence[str], advice_folder: str, tell: Callable[[str], None]
 ) -> tuple[Facts, list[str]]:
     """The facts with a layer of what is wanted and lacks, and notes on what came of it."""
-    if facts.sample is None or not wanted:
-        return facts, []
     sample = facts.sample
+    if sample is None:
+        return facts, []
+    if not wanted:
+        return facts, [] if _first(facts) else [_HINT]
     lacks = [name for name in wanted if name not in sample.packages]
     if not lacks:
         return facts, [f"{', '.join(wanted)}: in the program's environment already"]
@@ -62,6 +68,13 @@ def with_run_times(
     packages = {**sample.packages, **{name: layer.versions.get(name, "?") for name in lacks}}
     found = replace(facts, sample=replace(sample, packages=packages), layer=layer.folder)
     return found, [f"added for the replays, beside the program's environment: {added}"]
+
+
+def _first(facts: Facts) -> bool:
+    """Whether the run time that most swaps need is there, or would be of no use."""
+    assert facts.sample is not None
+    on_gpu = facts.inside is not None and facts.inside.on_gpu
+    return on_gpu or RUN_TIMES[0] in facts.sample.packages
 
 
 def install(

@@ -25,7 +25,7 @@ from advisor.workshop import SWAP, CannotBuildError, InJob, Workshop
 _FIRST = (2, 6)  # of torch, whose packages `aoti_compile_and_package` makes
 _FILE = os.path.abspath(aoti_swap.__file__)
 _MAKER = InJob(
-    os.path.join(os.path.dirname(SWAP), os.pardir, "in_job", "compile_aoti.py"),
+    os.path.join(os.path.dirname(os.path.dirname(SWAP)), "in_job", "compile_aoti.py"),
     _FILE,
     {"load.py": _FILE, "swapped.py": SWAP},
     "compiled ahead of time",

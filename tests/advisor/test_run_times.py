@@ -127,3 +127,9 @@ def test_what_the_environment_has_is_not_fetched(tmp_path: Path) -> None:
     known = facts(packages="onnxruntime")
     found, notes = with_run_times(known, ["onnxruntime"], str(tmp_path), lambda _: None)
     assert (found, notes) == (known, ["onnxruntime: in the program's environment already"])
+
+
+def test_a_program_without_a_run_time_is_told_of_the_option(tmp_path: Path) -> None:
+    _, notes = with_run_times(facts(packages="numpy"), [], str(tmp_path), lambda _: None)
+    assert "--install-runtime onnxruntime" in notes[0]
+    assert with_run_times(facts(), [], str(tmp_path), lambda _: None)[1] == []
