@@ -25,8 +25,8 @@ _OPTIONS = (
         "--count",
         "count",
         multiple=True,
-        type=click.Choice(["calls"]),
-        help="Count calls of torch models too: energy per call, and how long they take.",
+        type=click.Choice(["calls", "transfers"]),
+        help="Count calls of torch models too, or copies between devices, and how long they take.",
     ),
     click.option(
         "--capture",

@@ -139,13 +139,17 @@ def own_module(module: Any) -> Any:
 
 
 def start(options: list[str], line: Line) -> None:
-    """Count root calls, for `--count calls`."""
+    """Count what `--count` names: root calls, or transfers between devices."""
     registry.tell_problem = line.problem
     if "calls" in options and not registry.counting:
         from .count_calls import CallCounter
 
         registry.counting = True
         listen(CallCounter(line))
+    if "transfers" in options:
+        from .transfers import start as follow_transfers
+
+        follow_transfers(line)
     for name in options:
-        if name != "calls":
+        if name not in ("calls", "transfers"):
             line.problem("count", "nothing called " + str(name) + " can be counted")

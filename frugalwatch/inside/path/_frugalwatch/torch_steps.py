@@ -146,14 +146,15 @@ def start(module: "ModuleType", line: "Line") -> None:
     """Count the steps of all optimizers; `module` is torch."""
     from torch.optim import optimizer as hooks  # came with torch
 
-    before, after = steps_of(line).hooks(_is_compiling(module))
+    before, after = steps_of(line).hooks(is_compiling_in(module))
     hooks.register_optimizer_step_pre_hook(before)
     hooks.register_optimizer_step_post_hook(after)
     line.add_source(_RankTeller(line).tell)
     line.add_source(_TakenOff(module, line).tell)
 
 
-def _is_compiling(torch: "ModuleType") -> "Callable[[], bool]":
+def is_compiling_in(torch: "ModuleType") -> "Callable[[], bool]":
+    """What tells whether torch.compile is looking at the code that calls it."""
     # The first is a bare `return False` that torch.compile reads as True; torch 2.1 lacks it.
     found = getattr(torch.compiler, "is_dynamo_compiling", None) or torch._utils.is_compiling
     result: "Callable[[], bool]" = found
