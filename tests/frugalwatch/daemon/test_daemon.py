@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,19 +16,6 @@ from tests.support.fake_sysfs import PowercapTree, Zone
 
 _ENERGY = "SELECT max(energy_uj) FROM sample"
 _RESTARTS = "SELECT cause FROM event WHERE kind = 'daemon_restarted' ORDER BY id"
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Iterator[PowercapTree]:
-    with PowercapTree(tmp_path, [Zone("package-0", start_j=1000.0)]) as tree:
-        yield tree
-
-
-@pytest.fixture
-def daemon(tmp_path: Path, tree: PowercapTree) -> Iterator[DaemonKit]:
-    kit = DaemonKit(tmp_path, tree)
-    yield kit
-    kit.close()
 
 
 def test_it_records_the_counters_and_says_nothing(daemon: DaemonKit, tree: PowercapTree) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import signal
 import sqlite3
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.frugalwatch.daemon.kit import DaemonKit
 from tests.frugalwatch.e2e.kit import until
-from tests.support.fake_sysfs import PowercapTree, Zone
+from tests.support.fake_sysfs import PowercapTree
 from tests.support.nvml_stub import Constant, Hang, NvmlStub, StubGpu
 
 _GPU = (
@@ -23,19 +22,6 @@ _CPU_LOOKS = (
     "SELECT count(*) FROM sample JOIN stream ON stream.id = stream_id"
     " JOIN device ON device.id = device_id WHERE domain = 'cpu'"
 )
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Iterator[PowercapTree]:
-    with PowercapTree(tmp_path, [Zone("package-0", start_j=1000.0)]) as tree:
-        yield tree
-
-
-@pytest.fixture
-def daemon(tmp_path: Path, tree: PowercapTree) -> Iterator[DaemonKit]:
-    kit = DaemonKit(tmp_path, tree)
-    yield kit
-    kit.close()
 
 
 def test_a_driver_that_hangs_holds_up_neither_the_looks_nor_the_end(
