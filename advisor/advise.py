@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from advisor import store
@@ -26,6 +27,7 @@ from advisor.ranking import (
     resolution,
 )
 from advisor.replay import Isolation, Replay, Replayer
+from advisor.robustness import of_winner
 from advisor.run_times import with_run_times
 from advisor.search import Plan, Search
 from advisor.setting import (
@@ -64,6 +66,7 @@ _TRYING_SHARE = 0.35
 _COMPRESSING_SHARE = 0.25
 # Of that, once more: what searching for the best combination of what came out may take.
 _SEARCHING_SHARE = 0.3
+_SEARCHING_AT_LEAST_S = 30.0
 
 
 class CommandFailsError(FrugalWatchError):
@@ -173,6 +176,7 @@ def _search(  # noqa: PLR0917 - one call, all of it needed
     reference: Variant | None = None
     aside: dict[str, object] = {"trace": None, "hot_spots": None, "power_limit": None}
     curve: dict[str, object] | None = None
+    built_by: tuple[Workshop, Facts] | None = None
     if max(first.wall_s or 0.0, first.cpu_s or 0.0) < _TOO_SHORT_S:
         notes.append(
             f"it runs for {first.wall_s or 0:.2f} s, which is mostly the start of a process: too"
@@ -196,11 +200,7 @@ def _search(  # noqa: PLR0917 - one call, all of it needed
         with workshop(conn, number, facts, replayer, search.say) as bench:
             facts, said = with_run_times(facts, options.install, bench.folder, search.say)
             notes += said
-            bench.compress_s = _compress_s(options.plan.budget.time_s)
-            bench.limit = options.gate.max_drop_points / 100
-            bench.gate, bench.seed = options.gate, options.plan.seed
-            bench.student = options.student
-            bench.storage, bench.search_s = options.storage, _SEARCHING_SHARE * bench.compress_s
+            _tell_limits(bench, options)
             entrants, answers = candidates(
                 facts, hook=options.hook, bench=bench, family=options.family
             )
@@ -208,7 +208,7 @@ def _search(  # noqa: PLR0917 - one call, all of it needed
                 search.built()
                 entrants = stacks_first(entrants)
             search.interrupted = search.interrupted or bench.interrupted
-            curve = bench.curve
+            curve, built_by = bench.curve, (bench, facts)
             if bench.spent.cpu_s:
                 notes.append(f"building what was tried took {bench.spent.cpu_s:.3g} CPU-seconds")
         working = _same_answers(search, options, entrants, facts, share=_TRYING_SHARE)
@@ -231,7 +231,25 @@ def _search(  # noqa: PLR0917 - one call, all of it needed
     found = _Found(unit, entrants, finalists, answers, reference, notes, replayer.inside)
     found = replace(found, work_kind=replayer.work_kind)
     aside["compression"] = curve
-    return {**_document(number, workload, options, search, found), **aside}
+    document = {**_document(number, workload, options, search, found), **aside}
+    return _with_robustness(search, built_by, options, document)
+
+
+def _with_robustness(
+    search: Search,
+    built_by: tuple[Workshop, Facts] | None,
+    options: Options,
+    document: dict[str, object],
+) -> dict[str, object]:
+    """The document, with the winner on other inputs than those that were replayed.
+
+    Not where the user has ended the search.
+    """
+    found: dict[str, object] | None = None
+    if built_by is not None and not search.interrupted and not search.unreliable:
+        with suppress(KeyboardInterrupt):
+            found = of_winner(*built_by, document, options.gate)
+    return {**document, "robustness": found}
 
 
 def _beside(  # noqa: PLR0917 - one call, all of it needed
@@ -317,6 +335,16 @@ class _Found:
     notes: list[str]
     inside: Inside | None
     work_kind: WorkKind = "unknown"
+
+
+def _tell_limits(bench: Workshop, options: Options) -> None:
+    """How long what is built on the bench may take, and what it must keep."""
+    bench.compress_s = _compress_s(options.plan.budget.time_s)
+    bench.limit = options.gate.max_drop_points / 100
+    bench.gate, bench.seed = options.gate, options.plan.seed
+    bench.student = options.student
+    bench.storage = options.storage
+            bench.search_s = max(_SEARCHING_AT_LEAST_S, _SEARCHING_SHARE * bench.compress_s)
 
 
 def _compress_s(budget_s: float | None) -> float:

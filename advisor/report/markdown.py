@@ -35,6 +35,12 @@ def markdown(document: Document, scale: Scale) -> str:
         lines += ["## The curve of compression", ""]
         lines += [*(f"- {_plain(sentence)}" for sentence in found.curve.lead), ""]
         lines += _table(["combination", "CPU time", "answers that moved", ""], found.curve.rows)
+    if found.robust is not None:
+        lines += ["## The first one on other requests", "", f"- {_plain(found.robust.lead)}"]
+        lines += [f"- Warning: {_plain(found.robust.warning)}"] if found.robust.warning else []
+        lines += ["", *_table(["requests", "what stays"], found.robust.rows)]
+        lines += ["### To roll it out", ""]
+        lines += [*(f"- {_plain(sentence)}" for sentence in found.robust.rollout), ""]
     if found.hot_spots:
         lines += ["## What is not the model", ""]
         lines += [*(f"- {_plain(sentence)}" for sentence in found.hot_spots), ""]

@@ -14,6 +14,7 @@ from advisor.report.applying import (
 )
 from advisor.report.curve import Curve, curve
 from advisor.report.facts import Change, Fact, Rejected, facts
+from advisor.report.robustness import Robust, robust
 from advisor.report.scale import Saving, Scale, saving
 from advisor.report.serving import Serving, serving
 from advisor.report.terminal import nothing, workload_in_words
@@ -43,6 +44,7 @@ class Told(NamedTuple):
     rejected: list[Rejected]
     serving: Serving | None
     curve: Curve | None
+    robust: Robust | None
     hot_spots: list[str]
     tried: list[Fact]
     notes: Sequence[str]
@@ -95,6 +97,7 @@ def told(document: Document, scale: Scale) -> Told:
         rejected=_rejected(document),
         serving=serving(document.get("trace")),
         curve=curve(document),
+        robust=robust(document),
         hot_spots=in_words(document["hot_spots"]) if document.get("hot_spots") else [],
         tried=[Fact(r["technique"], r["reason"]) for r in document.get("tried") or ()],
         notes=list(document.get("notes") or ()),

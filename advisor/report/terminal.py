@@ -9,6 +9,7 @@ from typing import Any
 from advisor.hot_spots import in_words
 from advisor.report.curve import curve
 from advisor.report.facts import verified, year
+from advisor.report.robustness import robust
 from advisor.report.scale import Scale, saving
 from advisor.report.words import WIDTH as _WIDTH
 from advisor.report.words import Document, cut, plural, resolution, seconds, work_of, wrapped
@@ -26,7 +27,7 @@ def report(document: Document, style: Style, scale: Scale | None = None) -> str:
     """The whole report; with the first one's figures of a year where `scale` has a rate."""
     blocks = [_head(document, style), _table(document, style), _year(document, scale or Scale())]
     blocks += [_tried(document, style), _rejected(document, style)]
-    blocks += [_curve(document, style), _serving(document, style)]
+    blocks += [_curve(document, style), _robust(document, style), _serving(document, style)]
     blocks.append(_outside_model(document, style))
     blocks += [_apply(document, style), _caveats(document)]
     blocks.append(_since(document))
@@ -57,6 +58,21 @@ def _curve(document: Document, style: Style) -> str:
         lines.append(f"    {cut(row.name, 50):<51}{row.cost}")
         standing = f"; {row.standing}" if row.standing else ""
         lines += textwrap.wrap(f"moves {row.drift}{standing}", _WIDTH, **_UNDER_A_ROW)
+    return "\n".join(lines)
+
+
+def _robust(document: Document, style: Style) -> str:
+    """The first one on other requests, and how to roll it out."""
+    found = robust(document)
+    if found is None:
+        return ""
+    lines = [style.bold(" The first one on other requests"), *wrapped(found.lead)]
+    for name, kept in found.rows:
+        lines += textwrap.wrap(f"{name}: {kept}", _WIDTH, **_UNDER_A_ROW)
+    if found.warning:
+        lines += wrapped(f"Warning: {found.warning}.")
+    for sentence in found.rollout:
+        lines += wrapped(sentence)
     return "\n".join(lines)
 
 
