@@ -344,7 +344,7 @@ def _tell_limits(bench: Workshop, options: Options) -> None:
     bench.gate, bench.seed = options.gate, options.plan.seed
     bench.student = options.student
     bench.storage = options.storage
-            bench.search_s = max(_SEARCHING_AT_LEAST_S, _SEARCHING_SHARE * bench.compress_s)
+    bench.search_s = max(_SEARCHING_AT_LEAST_S, _SEARCHING_SHARE * bench.compress_s)
 
 
 def _compress_s(budget_s: float | None) -> float:
