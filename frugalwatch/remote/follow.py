@@ -69,14 +69,22 @@ def send_once(
 class Follower:
     """Sends as the ledger grows, until `stop()`. Says what is wrong once, and that it is over."""
 
-    def __init__(self, sender: Sender, *, every_s: float, say: Say, ledger: str) -> None:
+    def __init__(
+        self,
+        sender: Sender,
+        *,
+        every_s: float,
+        say: Say,
+        ledger: str,
+        backoff: Backoff | None = None,
+    ) -> None:
         self._sender = sender
         self._ledger = ledger
         self._file = _identity(ledger)
         self._every_s = every_s
         self._say = say
         self._stopped = threading.Event()
-        self._backoff = Backoff()
+        self._backoff = backoff or Backoff()
         self._trouble_since: float | None = None
         self._said_at = -_SAY_AGAIN_S
 
