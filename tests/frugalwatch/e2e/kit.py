@@ -31,6 +31,8 @@ _DROPPED = (
     "RAY_",
     "TORCHELASTIC_",
     "LC_",
+    "COLUMNS",  # xdist sets these two: a terminal of the test's own has a size of its own
+    "LINES",
 )
 RunObject = dict[str, Any]  # JSON
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.frugalwatch.e2e.kit import Frugalwatch
+from tests.frugalwatch.e2e.kit import Frugalwatch, until
 from tests.support.fake_sysfs import Constant, PowercapTree, Zone
 
 
@@ -32,14 +32,29 @@ def machine(tmp_path: Path) -> Iterator[Frugalwatch]:
         yield program
 
 
-def test_lines_beside_a_run_agree_with_the_ledger(machine: Frugalwatch) -> None:
-    job = machine.start("run", "-q", "--", "sleep", "5")
+def start_job(machine: Frugalwatch) -> subprocess.Popen[bytes]:
+    """A run that lasts until `end_job`, in the ledger already."""
+    (machine.folder / "waits").write_text("until [ -e over ]; do sleep 0.05; done\n")
+    job = machine.start("run", "-q", "--", "sh", "waits")
     machine.wait_for_state("running")
-    watched = machine("top", "--plain", timeout_s=30)
-    job.communicate(timeout=20)
-    lines = watched.stdout.decode().splitlines()
-    assert watched.returncode == 0, watched.said
-    assert len(lines) >= 4
+    return job
+
+
+def end_job(machine: Frugalwatch, job: subprocess.Popen[bytes]) -> None:
+    (machine.folder / "over").touch()
+    _, said = job.communicate(timeout=20)
+    assert job.returncode == 0, said
+
+
+def test_lines_beside_a_run_agree_with_the_ledger(machine: Frugalwatch) -> None:
+    job = start_job(machine)
+    watched = machine.start("top", "--plain")
+    assert watched.stdout is not None
+    lines = [watched.stdout.readline().decode() for _ in range(4)]
+    end_job(machine, job)
+    rest, said = watched.communicate(timeout=30)
+    assert watched.returncode == 0, said
+    lines += rest.decode().splitlines()
     assert all(" run 1 running, " in line for line in lines[:-1])
     assert " run 1 done, " in lines[-1]
     powers = [float(m[1]) for line in lines if (m := re.search(r"power ([\d.]+) W", line))]
@@ -64,8 +79,7 @@ def _wh(line: str) -> float:
 
 
 def test_a_reader_who_has_had_enough_ends_it_quietly(machine: Frugalwatch) -> None:
-    job = machine.start("run", "-q", "--", "sleep", "4")
-    machine.wait_for_state("running")
+    job = start_job(machine)
     lines = machine.start("top")  # into a pipe: plain by itself
     assert lines.stdout is not None
     assert lines.stderr is not None
@@ -74,12 +88,11 @@ def test_a_reader_who_has_had_enough_ends_it_quietly(machine: Frugalwatch) -> No
     assert lines.wait(timeout=10) == 0
     assert lines.stderr.read() == b""
     lines.stderr.close()
-    job.communicate(timeout=20)
+    end_job(machine, job)
 
 
 def test_ctrl_c_ends_the_lines(machine: Frugalwatch) -> None:
-    job = machine.start("run", "-q", "--", "sleep", "3")
-    machine.wait_for_state("running")
+    job = start_job(machine)
     lines = machine.start("top", "--plain")
     assert lines.stdout is not None
     lines.stdout.readline()
@@ -87,8 +100,7 @@ def test_ctrl_c_ends_the_lines(machine: Frugalwatch) -> None:
     _, err = lines.communicate(timeout=10)
     assert lines.returncode == 130
     assert b"Traceback" not in err
-    _, said = job.communicate(timeout=20)
-    assert job.returncode == 0, said
+    end_job(machine, job)
 
 
 class Terminal:
@@ -104,11 +116,11 @@ class Terminal:
         os.close(follower)
         self.text = ""
 
-    def wait_for(self, *words: str, timeout_s: float = 15.0) -> None:
+    def wait_for(self, *words: str, timeout_s: float = 40.0) -> None:
         """Read until all of these words have been written."""
         deadline = time.monotonic() + timeout_s
-        while not all(word in self.text for word in words):
-            assert time.monotonic() < deadline, f"no {words} in {self.text[-3000:]!r}"
+        while missing := [word for word in words if word not in self.text]:
+            assert time.monotonic() < deadline, f"no {missing} in {self.text[-3000:]!r}"
             self.read(0.1)
 
     def resize(self, rows: int, columns: int) -> None:
@@ -141,14 +153,12 @@ class Terminal:
 
 
 def test_the_screen_beside_a_run_moves_and_can_be_left(machine: Frugalwatch) -> None:
-    job = machine.start("run", "-q", "--", "sleep", "6")
-    machine.wait_for_state("running")
+    job = start_job(machine)
     screen = Terminal(machine)
     screen.wait_for("run 1", "running", "W now", "RAPL package-0", "Quit")
     screen.text = ""
     screen.wait_for("Wh")  # written again, since it has changed
-    job.communicate(timeout=20)
-    screen.text = ""
+    end_job(machine, job)
     screen.wait_for("done")
     screen.press("q")
     assert screen.end() == 0
@@ -163,6 +173,12 @@ def written(screen: Terminal) -> str:
     return re.sub(r"\x1b\[[0-9;?<>=]*[A-Za-z]", " ", screen.text)
 
 
+def headers_wh(screen: Terminal) -> list[float]:
+    """The energies that its heading has shown."""
+    found = re.findall(r"W now +([\d.]+) (m?)Wh", written(screen))
+    return [float(number) / (1000 if milli else 1) for number, milli in found]
+
+
 def energies_wh(text: str) -> list[float]:
     """Every measured energy in it that is large enough to have no other unit."""
     found = re.findall(r"(?<![~\d.])([\d.]+) (m?)Wh", text)
@@ -171,22 +187,21 @@ def energies_wh(text: str) -> list[float]:
 
 def test_the_figures_on_the_terminal_move_and_are_the_ledgers(machine: Frugalwatch) -> None:
     """A job under `frugalwatch run` next to the screen in a pseudo-terminal, view by view."""
-    job = machine.start("run", "-q", "--", "sleep", "7")
-    machine.wait_for_state("running")
+    job = start_job(machine)
     screen = Terminal(machine)
     screen.wait_for("run 1", "running", "W now", "Quit")
-    while job.poll() is None:
-        screen.read(0.2)
-    job.communicate(timeout=20)
-    headers = re.findall(r"W now +([\d.]+) (m?)Wh", written(screen))
-    seen = [float(number) / (1000 if milli else 1) for number, milli in headers]
+    with until(30, "three energies") as again:
+        while len(set(headers_wh(screen))) < 3 and again():
+            screen.read(0.2)
+    end_job(machine, job)
+    seen = headers_wh(screen)
     assert seen == sorted(seen), "energy never falls"
-    assert len(set(seen)) >= 3, seen
     stored = machine.one("SELECT energy_uj FROM run") / 3.6e9
-    assert stored == pytest.approx(71 * 7 / 3600, rel=0.1)
+    begin_ns, end_ns = machine.window()
+    assert stored == pytest.approx(71 * (end_ns - begin_ns) / 3.6e12, rel=0.1)
     assert all(energy <= 1.01 * stored for energy in seen)
     screen.wait_for("done")
-    views = {"2": ("1 run", "sleep"), "4": ("Today", "sleep 7", "30 days"), "1": ("Power",)}
+    views = {"2": ("1 run", "sh waits"), "4": ("Today", "sh waits", "30 days"), "1": ("Power",)}
     for key, marks in views.items():
         screen.text = ""
         screen.press(key)
