@@ -24,6 +24,7 @@ from advisor.techniques.openvino_int8 import OpenVinoInt8
 from advisor.techniques.openvino_swap import OpenVino
 from advisor.techniques.pinned_memory import PinnedMemory
 from advisor.techniques.pruning import Pruning
+from advisor.techniques.semi_structured import SemiStructured
 from advisor.techniques.session_int8 import SessionInt8
 from advisor.techniques.session_optimization import SessionOptimization
 from advisor.techniques.session_spinning import SessionSpinning
@@ -33,6 +34,7 @@ from advisor.techniques.tf32 import Tf32
 from advisor.techniques.threads import Threads
 from advisor.techniques.torchao_weights import TorchAoWeights
 from advisor.techniques.unpadding import Unpadding
+from advisor.techniques.unstructured import Unstructured
 from advisor.techniques.weight_int4 import WeightInt4
 from advisor.techniques.zeros import Zeros
 
@@ -72,6 +74,7 @@ def techniques(*, hook: bool = True, family: Family = "runtime") -> tuple[Techni
         Tf32(),
         CudnnBenchmark(),
         HalfWeights(),
+        SemiStructured(),
         OnnxRuntimeCuda(),
         OnnxRuntimeTensorRt(),
         TorchAoWeights(),
@@ -89,4 +92,4 @@ def techniques(*, hook: bool = True, family: Family = "runtime") -> tuple[Techni
 
 def _compressing() -> tuple[Technique, ...]:
     """Those that change the model itself; last what stacks on what they made."""
-    return (Student(), Cascade(), EarlyExit(), Pruning(), CompressionStack())
+    return (Student(), Cascade(), EarlyExit(), Pruning(), Unstructured(), CompressionStack())

@@ -36,7 +36,7 @@ from advisor.workshop import CannotBuildError, Workshop
 _LEAST_PARAMETERS = 20_000
 _LEAST_LEARNT = 48
 _TRIED = 3  # of the accepted steps, the last ones
-_RISK = "inputs unlike those captured may be answered worse: watch them"
+LEARNT_RISK = "inputs unlike those captured may be answered worse: watch them"
 
 
 class Pruning:
@@ -59,7 +59,7 @@ class Pruning:
                 change=Change(),
                 needs="onnxruntime",
                 for_good="load the pruned model instead of the torch module:",
-                risk=f"{_RISK}; {RISK}",
+                risk=f"{LEARNT_RISK}; {RISK}",
                 pays_later=True,
                 lossy=True,
             ),
@@ -74,7 +74,11 @@ class Pruning:
                 target(facts),
                 export(facts, workshop),
                 "pruning",
-                {"lent": lent_folder(workshop, "torch_pruning"), "limit": workshop.limit},
+                {
+                    "lent": lent_folder(workshop, "torch_pruning"),
+                    "limit": workshop.limit,
+                    "seed": workshop.seed,
+                },
                 training=in_training_mode(facts),
             )
         except CannotBuildError as reason:
