@@ -53,9 +53,11 @@ def test_narrow_weights_are_offered_where_the_gpu_computes_with_them() -> None:
     assert all(v.lossy and "unverified" in v.risk for v in HalfWeights().variants(on_gpu()))
 
 
-def test_torchao_has_4_bits_on_a_gpu_and_8_on_both() -> None:
+def test_torchao_has_4_bits_on_a_gpu_and_is_not_offered_on_a_cpu() -> None:
     assert refusal(TorchAoWeights(), facts()) == "needs torchao: pip install torchao"
     here = facts(packages="torchao")
+    assert "unpacks the weights" in refusal(TorchAoWeights(), here)
+    assert TorchAoWeights().applies(here).possible
     assert [v.name for v in TorchAoWeights().variants(here)] == ["torchao int8 weights"]
     there = on_gpu("torchao")
     assert TorchAoWeights().applies(there).yes
