@@ -38,7 +38,7 @@ def build(order: Mapping[str, Any]) -> dict[str, object]:
     """Search, then leave the survivors, each in a folder that runs in the module's place."""
     import optuna
 
-    began_s, folder = time.monotonic(), str(order["folder"])
+    folder = str(order["folder"])
     bases = [Base(**each) for each in order["bases"]]
     scorer = Scorer(str(order["original"]), order["screening"], GateOptions(**order["gate"]))
     practices = order["practices"] if scorer.is_padded else ["as it comes"]
@@ -58,7 +58,7 @@ def build(order: Mapping[str, Any]) -> dict[str, object]:
         except CannotBuildError as reason:
             return Outcome(refused=str(reason))
 
-    ends_s = began_s + float(order["time_s"])
+    ends_s = time.monotonic() + float(order["time_s"])
     searched = search(space, terms, evaluate, lambda: time.monotonic() >= ends_s)
     kept = _kept(searched, by_name, maker)
     _tidy(folder, searched, kept, order)

@@ -33,6 +33,8 @@ from advisor.workshop import STEPS, Artefact, CannotBuildError, Workshop
 
 _BUILDER, _FOLDER = "compression_stack", "compression-stack"
 _MOST_SCREENING = 256  # calls
+# Whose steps stand alone, and how they are called; exits and cascades ask the original too.
+_RECIPES = {"pruning": "pruned", "students": "student"}
 _NEEDS_OPTUNA = "needs optuna: pip install 'frugalwatch[advisor]'"
 
 
@@ -130,16 +132,14 @@ def _smaller(workshop: Workshop) -> list[Base]:
     """The accepted steps of every technique that makes the model smaller."""
     bases = []
     for name in sorted(os.listdir(workshop.folder)):
+        word = _RECIPES.get(name.rpartition("-")[0])
         folder = os.path.join(workshop.folder, name)
-        if name == _FOLDER:
-            continue
-        for step in _steps(folder):
-            if not step.get("passes", True):  # only good in front of the original
-                continue
+        for step in _steps(folder) if word else []:
             place = os.path.join(folder, str(step["name"]))
             about = (read_manifest(place) or {}).get("about") or {}
             if about.get("parameters") and os.path.exists(os.path.join(place, "model.onnx")):
-                title = f"{name.rpartition('-')[0] or name} {step['name']}"
+                title = str(step["name"])
+                title = title if str(word) in title else f"{word} {title}"
                 bases.append(Base(title, place, int(about["parameters"])))
     return bases
 

@@ -106,23 +106,23 @@ def test_nothing_is_searched_where_nothing_made_the_model_smaller(tmp_path: Path
 def test_survivors_become_variants_that_run_their_model(tmp_path: Path) -> None:
     bench = workshop(tmp_path)
     accepted_step(bench)
-    searched(bench, ["pruning 3 + static int8"])
+    searched(bench, ["pruned 3 + static int8"])
     found = prepared(bench)
     assert isinstance(found, tuple)
     (variant,) = found
-    assert variant.name == "pruning 3 + static int8"
+    assert variant.name == "pruned 3 + static int8"
     assert variant.lossy
     assert variant.artefact == str(Path(bench.folder) / FOLDER / "built")
     switch = cast(dict[str, Any], variant.change.switches["replace"])
     assert switch["options"]["folder"] == variant.artefact
     curve = cast(dict[str, Any], bench.curve)
-    assert [p["name"] for p in curve["points"]] == [ORIGINAL, "pruning 3 + static int8"]
+    assert [p["name"] for p in curve["points"]] == [ORIGINAL, "pruned 3 + static int8"]
 
 
 def test_inputs_that_models_learnt_from_never_judge_them(tmp_path: Path) -> None:
     bench = workshop(tmp_path)
     accepted_step(bench)
-    searched(bench, ["pruning 3 + static int8"])
+    searched(bench, ["pruned 3 + static int8"])
     found = prepared(bench)
     assert isinstance(found, tuple)
     learnt = [c.inputs_digest for c in module().kept if part_of(c.number) == "calibration"]

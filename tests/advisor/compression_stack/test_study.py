@@ -75,9 +75,9 @@ def test_search_ends_when_its_time_is_up(tmp_path: Path) -> None:
         return outcome(point)
 
     terms = Terms(storage(tmp_path), "one")
-    found = search(space(8), terms, evaluate, lambda: len(tried) >= 5)
-    assert len(found.found) == 5
-    assert found.stopped == "its time was up, 19 of 24 were left"
+    found = search(space(8), terms, evaluate, lambda: len(tried) >= 10)
+    assert len(found.found) == 10
+    assert found.stopped == "its time was up, 14 of 24 were left"
 
 
 def test_refusals_are_kept_and_not_tried_again(tmp_path: Path) -> None:
