@@ -223,7 +223,7 @@ def _search(  # noqa: PLR0917 - one call, all of it needed
         reference = _reference(facts, finalists) if finalists else None
         search.confirm(confirmed, reference)
         finalists = confirmed
-        aside = _beside(search, replayer, facts, options, finalists, notes)
+        aside = _beside(search, replayer, facts, options, finalists, notes, answers)
         if facts.inside is not None and not aside["hot_spots"] and not search.interrupted:
             notes.append(
                 "too little was seen of it to tell what is outside of the model: give it more work"
@@ -259,10 +259,11 @@ def _beside(  # noqa: PLR0917 - one call, all of it needed
     options: Options,
     swaps: Sequence[Variant],
     notes: list[str],
+    answers: list[Answer],
 ) -> dict[str, object]:
     """What is found beside the search, unless the user has ended it or it is overdue.
 
-    What is to be said of power limits goes to the `notes`.
+    What came of power limits and copies is added to the `notes`, or why not to the `answers`.
     """
     nothing: dict[str, object] = {
         "trace": None,
@@ -281,9 +282,12 @@ def _beside(  # noqa: PLR0917 - one call, all of it needed
             seed=options.plan.seed,
             tell=search.say,
         )
-        notes += [] if sweep is None else sweep.in_words()
         shared = _side_by_side(search, replayer, facts, options)
-        notes += shared.in_words()
+        for name, each in (("power limit", sweep), (NAME, shared)):
+            if each is not None and each.why_not:
+                answers.append(Answer(name, Applicability(False, each.why_not)))
+            elif each is not None:
+                notes += each.in_words()
         found = beside(
             replayer,
             facts,
@@ -313,7 +317,8 @@ def _side_by_side(search: Search, replayer: Replayer, facts: Facts, options: Opt
     round_s = 4.0 * max((r.wall_s or 0.0 for r in own), default=0.0)
     left_s = search.left_s()
     if 3 * round_s > left_s and NAME not in facts.included:
-        return SideBySide(facts.cpus, 0, why_not=f"there was no time: --include '{NAME}'")
+        hint = f"a larger --budget, or --include '{NAME}'"
+        return SideBySide(facts.cpus, 0, why_not=f"there was no time to try it: {hint}")
     return side_by_side(
         replayer.workload,
         options.isolation,
@@ -377,7 +382,8 @@ def candidates(
             answers.append(Answer(technique.name, answer))
         answers += refusals
         entrants += variants
-    return entrants, answers
+    # What the user insists on comes first: time may run out.
+    return sorted(entrants, key=lambda v: v.technique not in facts.included), answers
 
 
 def _same_answers(
