@@ -23,10 +23,18 @@ from typing import IO
 from advice_rows import Gain
 
 _FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "compressors")
-_TASKS = {"minilm-1": "minilm", "minilm-1-gate90": "minilm", "digits": "digits"}
+_TASKS = {
+    "minilm-1": "minilm",
+    "minilm-1-gate90": "minilm",
+    "digits": "digits",
+    "glyphs": "glyphs",
+}
 _ONE_THREAD = "as written, one thread"
 _OURS = "frugalwatch"
 PEERS = ("nncf", "neural_compressor", "olive", "optimum")
+# Beside those where models may be changed themselves; both live in one environment.
+PRUNERS = ("torch_pruning_once", "torch_pruning")
+_ENVIRONMENTS = {"torch_pruning_once": "torch_pruning"}
 _LIMIT_S = 600.0
 _ROUNDS, _REQUESTS = 12, 30
 
@@ -46,14 +54,20 @@ class PeerResult:
 
 
 def side_by_side(
-    workloads: Sequence[str], python: str, cache: str, out: str, envs: str
+    workloads: Sequence[str],
+    python: str,
+    cache: str,
+    out: str,
+    envs: str,
+    *,
+    tools: Sequence[str] = PEERS,
 ) -> Iterator[PeerResult]:
     """Every tool on every workload that there is a task for."""
     pythons: dict[str, str] = {}
     troubles: dict[str, str] = {}
-    for tool in PEERS:
+    for tool in tools:
         try:
-            pythons[tool] = install(tool, envs)
+            pythons[tool] = install(_ENVIRONMENTS.get(tool, tool), envs)
         except RuntimeError as error:
             troubles[tool] = f"not installed: {error}"
     pythons[_ONE_THREAD] = pythons[_OURS] = python
@@ -168,7 +182,7 @@ def _of_one(
         yield _trouble(workload, tool, why)
     servers: list[_Server] = []
     try:
-        for tool in (_OURS, _ONE_THREAD, *PEERS):
+        for tool in (_OURS, _ONE_THREAD, *PEERS, *PRUNERS):
             if tool not in pythons:
                 continue
             try:

@@ -137,8 +137,9 @@ def main() -> int:
         if options.peers:
             names = [w.workload.name for w in chosen]
             for result in advice_peers.side_by_side(
-                names, setting.python, setting.cache, setting.out, options.envs
-            ):
+                names, setting.python, setting.cache, setting.out, options.envs,
+                tools=(*advice_peers.PEERS, *advice_peers.PRUNERS),
+            ):  # fmt: skip
                 found.peers.append(result)
                 found.write(setting.out)
     except KeyboardInterrupt:

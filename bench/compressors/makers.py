@@ -113,6 +113,51 @@ def optimum(task: Task, folder: str) -> Made:
         return found, "dynamic int8; after its O2 it fails"
 
 
+def torch_pruning_once(task: Task, folder: str) -> Made:
+    """Half of every layer's channels by their size, in one cut, as its first example does."""
+    return _pruned(task, folder, epochs=0), "half of the channels at once, no learning"
+
+
+def torch_pruning(task: Task, folder: str) -> Made:
+    """The same, trained again by labels for three epochs, which its user has to write."""
+    return _pruned(task, folder, epochs=3), "half of the channels, three epochs by labels"
+
+
+def _pruned(task: Task, folder: str, epochs: int) -> Answer:
+    import copy
+
+    import torch
+    import torch_pruning
+    from torch import nn
+
+    if task.labelled is None:
+        raise ValueError("heads and widths of transformers have to be put right by hand")
+    model = copy.deepcopy(task.model)
+    example = tuple(torch.from_numpy(v) for v in task.requests[0].values())
+    heads = [m for m in model.modules() if isinstance(m, nn.Linear)]
+    pruner = torch_pruning.pruner.MagnitudePruner(
+        model,
+        example,
+        importance=torch_pruning.importance.MagnitudeImportance(p=2),
+        pruning_ratio=0.5,
+        ignored_layers=heads[-1:],
+    )
+    pruner.step()
+    images, kinds = (torch.from_numpy(each) for each in task.labelled)
+    torch.manual_seed(0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    for _ in range(epochs):
+        model.train()
+        for some in torch.randperm(len(images)).split(32):
+            loss = nn.functional.cross_entropy(model(images[some]), kinds[some])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    path = os.path.join(folder, "pruned.onnx")
+    task.export(path, model.eval())
+    return _onnxruntime(path)
+
+
 def frugalwatch(_task: Task, _folder: str) -> Made:
     """The file that the advice made; its path is in FRUGALWATCH_ARTEFACT."""
     return _onnxruntime(os.environ["FRUGALWATCH_ARTEFACT"]), os.environ["FRUGALWATCH_NAME"]
@@ -149,4 +194,6 @@ TOOLS: dict[str, Callable[[Task, str], Made]] = {
     "neural_compressor": neural_compressor,
     "olive": olive,
     "optimum": optimum,
+    "torch_pruning_once": torch_pruning_once,
+    "torch_pruning": torch_pruning,
 }

@@ -1,4 +1,4 @@
-"""The two tasks that all tools get: a model, 100 inputs to tune with, and 300 others to judge by.
+"""The tasks that all tools get: a model, 100 inputs to tune with, and 300 others to judge by.
 
 Runs in each tool's own environment, which has torch, transformers and scikit-learn.
 """
@@ -22,22 +22,24 @@ _NEIGHBOURS = 10
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A model with its requests. `reference` are the answers of the model as it is."""
+    """A model with its requests. `labelled` are inputs with their classes, to learn from."""
 
     name: str
     model: Any
     calibration: list[Arrays]
     requests: list[Arrays]
+    labelled: tuple[np.ndarray, np.ndarray] | None = None
 
-    def export(self, path: str) -> None:
-        """Write the model as ONNX, with any length of its inputs."""
+    def export(self, path: str, model: Any = None) -> None:
+        """Write the model, or what was made of it, as ONNX, with any length of its inputs."""
         import torch
 
         example = {k: torch.from_numpy(v) for k, v in self.requests[0].items()}
         names = list(example)
         axes = {n: {0: "batch", 1: "length"} for n in names} if self.name == "minilm" else {}
+        inputs = (example,) if self.name == "minilm" else tuple(example.values())
         torch.onnx.export(
-            self.model, (example,) if self.name == "minilm" else tuple(example.values()), path,
+            model or self.model, inputs, path,
             dynamo=False, opset_version=17, input_names=names, output_names=["answer"],
             dynamic_axes={**axes, "answer": axes["input_ids"]} if axes else None,
         )  # fmt: skip
@@ -57,13 +59,13 @@ class Task:
         """How far answers agree with the model's own on requests that nothing was tuned with."""
         ours = np.stack([self._judged(answer(r), r) for r in self.requests])
         own = np.stack([self._judged(reference(r), r) for r in self.requests])
-        if self.name == "digits":
+        if self.name != "minilm":
             return f"{100 * (ours.argmax(1) == own.argmax(1)).mean():.1f} % of classes"
         kept = [len(a & b) / _NEIGHBOURS for a, b in zip(_near(ours), _near(own), strict=True)]
         return f"{100 * float(np.mean(kept)):.1f} % of neighbours"
 
     def _judged(self, answer: np.ndarray, request: Arrays) -> np.ndarray:
-        if self.name == "digits":
+        if self.name != "minilm":
             return answer[0]
         mean = answer[0][request["attention_mask"][0].astype(bool)].mean(0)
         return mean / np.linalg.norm(mean)
@@ -76,9 +78,11 @@ def _near(vectors: np.ndarray) -> list[set[int]]:
 
 
 def load(name: str, cache: str) -> Task:
-    """The task of that name: "minilm" or "digits"."""
+    """The task of that name: "minilm", "digits" or "glyphs"."""
     sys.path.insert(0, _WORKLOADS)
-    return _minilm() if name == "minilm" else _digits(cache)
+    if name == "minilm":
+        return _minilm()
+    return _digits(cache) if name == "digits" else _glyphs(cache)
 
 
 def _minilm() -> Task:
@@ -105,9 +109,24 @@ def _digits(cache: str) -> Task:
 
     model = DigitNet()
     model.load_state_dict(torch.load(os.path.join(cache, "digits.pt"), weights_only=True))
-    learn, held, _, _ = digits()
+    learn, held, kinds, _ = digits()
 
     def requests(images: np.ndarray) -> list[Arrays]:
         return [{"images": enlarge(image[None]).numpy()} for image in images]
 
-    return Task("digits", model.eval(), requests(learn[:CALIBRATION]), requests(held[:JUDGED]))
+    labelled = (enlarge(learn).numpy(), kinds)
+    asked = requests(held[:JUDGED])
+    return Task("digits", model.eval(), requests(learn[:CALIBRATION]), asked, labelled)
+
+
+def _glyphs(cache: str) -> Task:
+    import torch
+    from glyphs_drawing import draw
+    from glyphs_network import GlyphNet
+
+    model = GlyphNet()
+    model.load_state_dict(torch.load(os.path.join(cache, "glyphs.pt"), weights_only=True))
+    images, _ = draw(CALIBRATION + JUDGED, seed=2)
+    asked = [{"images": image[None]} for image in images]
+    labelled = draw(4096, seed=100)
+    return Task("glyphs", model.eval(), asked[:CALIBRATION], asked[CALIBRATION:], labelled)
