@@ -18,17 +18,13 @@ _OPEN_END = 1 << 62
 _UJ_PER_KWH = 3.6e12
 
 _STREAMS = """
-SELECT s.id, d.key, d.domain, d.boundary, s.origin, s.gain_low, s.gain_high, s.opened_mono_ns,
-       r.started_utc_ns - r.started_mono_ns, r.carbon, r.pue
+SELECT d.key, d.domain, d.boundary, s.origin, s.id, s.gain_low, s.gain_high, s.opened_mono_ns,
+       r.started_utc_ns - r.started_mono_ns, r.state = 'running', r.carbon, r.pue
 FROM stream s JOIN device d ON d.id = s.device_id JOIN run r ON r.id = s.run_id
 WHERE s.boot_id = ? AND d.part_of IS NULL ORDER BY s.opened_mono_ns, s.id
 """
 
-_BOOTS = """
-SELECT boot.id, (SELECT count(*) FROM stream WHERE stream.boot_id = boot.id),
-       EXISTS (SELECT 1 FROM run WHERE run.boot_id = boot.id AND state = 'running')
-FROM boot WHERE machine_id = ? ORDER BY boot.id
-"""
+_BOOTS = "SELECT id FROM boot WHERE machine_id = ? ORDER BY id"
 
 
 class Key(NamedTuple):
@@ -78,59 +74,84 @@ class Counter(NamedTuple):
 
 
 class DeviceCounters:
-    """Counters of one machine. What boots that are over add up to is worked out once."""
+    """Counters of one machine. What recordings that are over add up to is worked out once."""
 
     def __init__(self, machine_id: int) -> None:
         self._machine_id = machine_id
-        self._of_boots: dict[tuple[int, int], dict[Key, Counter]] = {}
+        self._series: dict[tuple[int, Key], _Series] = {}
 
     def read(self, conn: sqlite3.Connection) -> dict[Key, Counter]:
         """Every device's counter now, in order of keys. Raises sqlite3.Error."""
         found: dict[Key, Counter] = {}
-        boots = conn.execute(_BOOTS, (self._machine_id,)).fetchall()
-        for number, (boot_id, streams, running) in enumerate(boots):
-            over = not running and number < len(boots) - 1
-            kept = self._of_boots.get((boot_id, streams)) if over else None
-            counted = _of_boot(conn, boot_id) if kept is None else kept
-            if over:
-                self._of_boots[boot_id, streams] = counted
-            for key, counter in counted.items():
+        for (boot_id,) in conn.execute(_BOOTS, (self._machine_id,)).fetchall():
+            streams: dict[Key, list[_Stream]] = {}
+            for row in conn.execute(_STREAMS, (boot_id,)):
+                streams.setdefault(Key(*row[:4]), []).append(_Stream(*row[4:]))
+            for key, of_device in streams.items():
+                series = self._series.setdefault((boot_id, key), _Series())
+                counter = series.read(conn, of_device)
                 found[key] = found[key].plus(counter) if key in found else counter
         return dict(sorted(found.items()))
 
 
 class _Stream(NamedTuple):
     stream_id: int
-    gains: tuple[float, float]
+    gain_low: float
+    gain_high: float
     opened_ns: int
-    offset_ns: int
-    place: Place
-    g_per_uj: float | None  # None: none was stored
+    offset_ns: int  # from its monotonic clock to Unix time
+    running: bool
+    carbon: str | None
+    pue: float
 
 
-def _of_boot(conn: sqlite3.Connection, boot_id: int) -> dict[Key, Counter]:
-    series: dict[Key, list[_Stream]] = {}
-    for id_, *key, low, high, opened, offset, carbon, pue in conn.execute(_STREAMS, (boot_id,)):
-        place, g_per_uj = _factor(carbon, pue)
-        stream = _Stream(id_, (low, high), opened, offset, place, g_per_uj)
-        series.setdefault(Key(*key), []).append(stream)
-    return {key: _united(conn, streams) for key, streams in series.items()}
+class _Series:
+    """One device in one boot: each moment counts in the first recording that knew it.
+
+    Recordings that ended before all later ones began cannot change: their sum is kept. Should an
+    older recording turn up after all (a ledger merged in), the beginning is worked out anew.
+    """
+
+    def __init__(self) -> None:
+        self._settled: list[int] = []
+        self._until_ns = 0
+        self._sum = Counter()
+
+    def read(self, conn: sqlite3.Connection, streams: Sequence[_Stream]) -> Counter:
+        """The counter over these recordings, which come in order of their begin."""
+        done = len(self._settled)
+        known_ones = [stream.stream_id for stream in streams[:done]]
+        rest = streams[done:]
+        if known_ones != self._settled or not rest or rest[0].opened_ns < self._until_ns:
+            self._until_ns, self._sum, done = 0, Counter(), 0
+        counter = self._sum
+        covered: list[Interval] = []
+        spans: list[Interval] = []
+        open_ones = False
+        for number, stream in enumerate(streams[done:], done):
+            if all(end <= stream.opened_ns for _, end in spans):
+                # What came before overlaps with nothing that is still to come.
+                counter = _closed(counter, spans, covered)
+                if not open_ones:
+                    self._sum, done = counter, number
+                    self._until_ns = max([self._until_ns, *(end for _, end in spans)])
+                covered, spans = [], []
+            open_ones = open_ones or stream.running
+            began_ns = stream.opened_ns + stream.offset_ns
+            counter = counter._replace(began_utc_ns=min(counter.began_utc_ns, began_ns))
+            known = recorded(conn, stream.stream_id, -1, _OPEN_END)
+            for interval in known:
+                for begin, end in subtract(interval, covered):
+                    counter = counter.plus(_piece(conn, stream, begin, end))
+                covered = add(covered, interval)
+            spans = add(spans, (known[0][0], known[-1][1])) if known else spans
+        self._settled = [stream.stream_id for stream in streams[:done]]
+        return _closed(counter, spans, covered)
 
 
-def _united(conn: sqlite3.Connection, streams: Sequence[_Stream]) -> Counter:
-    """One device in one boot: each moment counts in the first recording that knew it."""
-    counter = Counter(began_utc_ns=min(each.opened_ns + each.offset_ns for each in streams))
-    covered: list[Interval] = []
-    spans: list[Interval] = []
-    for stream in streams:
-        known = recorded(conn, stream.stream_id, -1, _OPEN_END)
-        for interval in known:
-            for begin, end in subtract(interval, covered):
-                counter = counter.plus(_piece(conn, stream, begin, end))
-            covered = add(covered, interval)
-        spans = add(spans, (known[0][0], known[-1][1])) if known else spans
-    gap_ns = _length(spans) - _length(covered)
-    return counter._replace(gap_ns=gap_ns)
+def _closed(counter: Counter, spans: list[Interval], covered: list[Interval]) -> Counter:
+    """With the time inside of recordings that no one of them knew."""
+    return counter._replace(gap_ns=counter.gap_ns + _length(spans) - _length(covered))
 
 
 def _piece(conn: sqlite3.Connection, stream: _Stream, begin: int, end: int) -> Counter:
@@ -138,11 +159,12 @@ def _piece(conn: sqlite3.Connection, stream: _Stream, begin: int, end: int) -> C
     before = energy_at(conn, stream.stream_id, begin)
     energy, low, high = (after[n] - before[n] for n in range(3))
     low, high = min(low, energy), max(high, energy)
+    place, g_per_uj = _factor(stream.carbon, stream.pue)
     return Counter(
         energy,
-        max(0.0, low * stream.gains[0]),
-        high * stream.gains[1],
-        {} if stream.g_per_uj is None else {stream.place: energy * stream.g_per_uj},
+        max(0.0, low * stream.gain_low),
+        high * stream.gain_high,
+        {} if g_per_uj is None else {place: energy * g_per_uj},
         end - begin,
         last_utc_ns=end + stream.offset_ns,
     )

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from frugalwatch.metrics import names
+from frugalwatch.metrics.counters import DeviceCounters
 from tests.frugalwatch.ledger.kit import SECOND, device
 from tests.frugalwatch.metrics.kit import ledger, recording, told
 
@@ -31,15 +36,57 @@ def test_a_counter_goes_on_where_the_last_boot_left_it() -> None:
     assert energies(conn) == {"rapl:package-0": 200}
 
 
-def test_what_is_remembered_of_boots_that_are_over_is_what_the_ledger_says() -> None:
-    from frugalwatch.metrics.counters import DeviceCounters
+def joules(counters: DeviceCounters, conn: sqlite3.Connection) -> list[int]:
+    return [round(counter.energy_uj / 1e6) for counter in counters.read(conn).values()]
 
-    conn = ledger(recording(1, range(11)))
+
+def test_what_is_remembered_of_recordings_that_are_over_is_what_the_ledger_says() -> None:
+    conn = ledger(recording(1, range(11)), recording(2, range(5, 16)))
     counters = DeviceCounters(1)
-    recording(2, range(6), boot_key="boot-2", ended=False).write(conn)
-    first = counters.read(conn)
-    assert [round(c.energy_uj / 1e6) for c in first.values()] == [150]
-    assert counters.read(conn) == first == DeviceCounters(1).read(conn)
+    assert joules(counters, conn) == [150]
+    recording(3, range(20, 31)).write(conn)
+    assert joules(counters, conn) == [250]
+    recording(4, range(25, 41), ended=False).write(conn)
+    assert joules(counters, conn) == [350]
+    recording(5, range(6), boot_key="boot-2", ended=False).write(conn)
+    assert joules(counters, conn) == [400]
+    assert counters.read(conn) == DeviceCounters(1).read(conn)
+
+
+def test_a_run_that_was_deleted_is_counted_no_more() -> None:
+    conn = ledger(recording(1, range(11)), recording(2, range(20, 31)))
+    counters = DeviceCounters(1)
+    assert joules(counters, conn) == [200]
+    conn.execute("DELETE FROM stream WHERE id = 2")
+    assert joules(counters, conn) == [100]
+
+
+def test_an_older_recording_that_turns_up_late_is_counted() -> None:
+    conn = ledger(recording(1, range(20, 31)), recording(2, range(40, 51)))
+    counters = DeviceCounters(1)
+    assert joules(counters, conn) == [200]
+    recording(3, range(11)).write(conn)
+    recording(4, range(25, 36)).write(conn)
+    assert joules(counters, conn) == [350]
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    windows=st.lists(
+        st.tuples(st.integers(0, 30), st.integers(1, 12), st.booleans()), min_size=1, max_size=8
+    )
+)
+def test_however_runs_overlap_each_second_counts_once(
+    windows: list[tuple[int, int, bool]],
+) -> None:
+    conn = ledger(recording(0, range(2)))
+    counters = DeviceCounters(1)
+    covered = {0}
+    for number, (begin, length, ended) in enumerate(windows, 1):
+        recording(number, range(begin, begin + length + 1), ended=ended).write(conn)
+        covered |= set(range(begin, begin + length))
+        assert joules(counters, conn) == [10 * len(covered)]
+    conn.close()
 
 
 def test_a_part_of_a_device_is_not_told() -> None:

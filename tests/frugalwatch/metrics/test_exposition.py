@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import parser
 from prometheus_client.openmetrics import parser as openmetrics
@@ -56,6 +56,7 @@ def test_the_time_of_an_explicit_zero_is_right_in_both_formats() -> None:
         assert float(sample.timestamp) == UTC_S + 100
 
 
+@settings(deadline=None, max_examples=60)
 @given(
     text=st.text(),
     value=st.one_of(st.floats(), st.integers(-(2**62), 2**62).map(float)),
