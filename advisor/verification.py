@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 from advisor import store
-from advisor.advise import Options, check_first
 from advisor.document import decisive_ratio
+from advisor.first_replay import check_first
+from advisor.options import Options
 from advisor.quality import Computed, Loss, Metric, Quality, judge
 from advisor.ranking import (
     FIGURES,

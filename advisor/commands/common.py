@@ -13,8 +13,8 @@ import click
 from frugalwatch.errors import UsageError
 
 if TYPE_CHECKING:
-    from advisor.advise import Options
     from advisor.gates.options import GateOptions
+    from advisor.options import Options
     from advisor.replay import Isolation
     from frugalwatch.config.load import Loaded
 
@@ -63,10 +63,10 @@ class Replaying(NamedTuple):
 
         `stop_after` and `gate` are what an earlier search was told, where this one is told nothing.
         """
-        from advisor.advise import Options
         from advisor.budget import Budget, parse_budget
         from advisor.gates.gate import need_numpy
         from advisor.gates.options import GateOptions, parse_gate
+        from advisor.options import Options
         from advisor.search import Plan
         from advisor.stopping import parse_stop
 

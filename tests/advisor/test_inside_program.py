@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 
 from advisor import store
-from advisor.advise import Options, advise
+from advisor.advise import advise
 from advisor.budget import Budget
+from advisor.options import Options
 from advisor.replay import Isolation, Replayer
 from advisor.search import Plan
 from advisor.stopping import Stop
@@ -87,7 +88,8 @@ def test_what_a_program_does_is_seen_and_its_switches_are_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     only: tuple[Technique, ...] = (InferenceMode(),)
-    monkeypatch.setattr("advisor.advise.techniques", lambda *, hook, **_: only if hook else ())
+    for where in ("advisor.advise.techniques", "advisor.candidates.techniques"):
+        monkeypatch.setattr(where, lambda *, hook, **_: only if hook else ())
     # The least of rounds, and yet both ways are tried out.
     monkeypatch.setattr("advisor.advise._TRYING_SHARE", math.inf)
     work = workload(tmp_path, "infer.py", FORGETFUL)

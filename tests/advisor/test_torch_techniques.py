@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from advisor.advise import candidates
+from advisor.candidates import candidates
 from advisor.inside import Inside, Loader, Root
 from advisor.techniques.autocast import Autocast
 from advisor.techniques.base import Facts, Technique

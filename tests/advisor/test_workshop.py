@@ -13,9 +13,9 @@ import psutil
 import pytest
 
 from advisor import store
-from advisor.advise import candidates
 from advisor.agreement import compare
 from advisor.artefacts.manifest import read_manifest, write_manifest
+from advisor.candidates import candidates
 from advisor.preparing import with_sample, workshop
 from advisor.replay import Isolation, Replayer
 from advisor.techniques.base import Facts, Technique
@@ -64,7 +64,8 @@ def test_a_module_is_exported_quantized_and_put_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     only: tuple[Technique, ...] = (OnnxRuntime(), StaticInt8())
-    monkeypatch.setattr("advisor.advise.techniques", lambda *, hook, **_: only if hook else ())
+    for where in ("advisor.advise.techniques", "advisor.candidates.techniques"):
+        monkeypatch.setattr(where, lambda *, hook, **_: only if hook else ())
     replays = replayer(tmp_path)
     first = replays.replay(watch=True, look=True)
     assert first.ok, first.tail()

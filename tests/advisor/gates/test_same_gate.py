@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from advisor.advise import Options
 from advisor.commands.common import Replaying
 from advisor.commands.verify import _gate
 from advisor.gates.options import GateOptions, parse_gate
+from advisor.options import Options
 from advisor.quality import Loss
 from advisor.replay import Isolation
 from advisor.search import Plan

@@ -10,16 +10,17 @@ from typing import Any
 
 import pytest
 
-from advisor.advise import Options, _same_answers
 from advisor.agreement import Agreement, compare
 from advisor.budget import Budget
 from advisor.gates.gate import gate
 from advisor.gates.options import GateOptions
 from advisor.gates.result import GateResult
+from advisor.options import Options
 from advisor.outputs import forget_outputs
 from advisor.quality import Computed
 from advisor.ranking import Judgement, Question, judge_all
 from advisor.replay import Isolation, Replayer
+from advisor.same_answers import same_answers
 from advisor.search import Plan
 from advisor.techniques.base import Change, Facts, Variant
 from advisor.workload import Workload
@@ -73,10 +74,10 @@ def test_no_time_is_spent_on_measuring_what_is_beyond_its_limit() -> None:
     hunt.agreements.update(FOUND)
     options = Options(Plan(), Isolation())
     facts = Facts({}, 2, 2)
-    kept = _same_answers(hunt, options, [lossy(name) for name in FOUND], facts)
+    kept = same_answers(hunt, options, [lossy(name) for name in FOUND], facts)
     assert [v.name for v in kept] == ["good"]
     allowed = replace(options, gate=GateOptions(50.0))
-    kept = _same_answers(hunt, allowed, [lossy("good"), lossy("bad")], facts)
+    kept = same_answers(hunt, allowed, [lossy("good"), lossy("bad")], facts)
     assert [v.name for v in kept] == ["good", "bad"]
 
 
