@@ -22,7 +22,7 @@ _LONGEST_REASON = 400
 def main(builder: str, order_path: str, result_path: str) -> None:
     with open(order_path, encoding="utf-8") as file:
         order = json.load(file)
-    _end_with(int(order.get("ends_with") or 0))
+    end_with(int(order.get("ends_with") or 0))
     try:
         result = importlib.import_module(f"advisor.artefacts.{builder}").build(order)
     except CannotBuildError as reason:
@@ -40,7 +40,7 @@ def main(builder: str, order_path: str, result_path: str) -> None:
         json.dump(result, file)
 
 
-def _end_with(advise: int) -> None:
+def end_with(advise: int) -> None:
     """End when the process of this number does: nobody would read the result of an orphan.
 
     One that goes on would write where a resumed advise builds the same.

@@ -66,6 +66,8 @@ def _stop(found: Document, document: Document) -> str:
         best = min(kept, key=lambda r: float(names[r["name"]]["cost_ratio"]))
         return f"Where to stop: {best['name']}, the cheapest that was measured within the limit."
     within = [p for p in found["points"] if not p["refused"] and p["drift"] <= p["limit"]]
+    if all(p["refused"] for p in found["points"]):
+        return "Where to stop: it cannot be told; give it a larger --budget."
     if not within:
         return "Where to stop: at the original; every smaller one moves more answers than allowed."
     last = min(within, key=lambda p: float(p["cost_ratio"]))
