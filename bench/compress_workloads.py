@@ -92,7 +92,7 @@ WORKLOADS = (
     Compressed(
         Workload(
             "text-score",
-            "a language model of 3.2 M parameters that scores texts, one at a time",
+            "a language model of 3.3 M parameters that scores texts, one at a time",
             ("text_score.py", *_TEXT),
             unit="text",
             tokens=_TEXT_LENGTH,

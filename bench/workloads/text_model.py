@@ -13,7 +13,7 @@ LENGTH = 128
 
 
 def model() -> GPT2LMHeadModel:
-    """GPT-2's architecture, with 3.2 million parameters."""
+    """GPT-2's architecture, with 3.3 million parameters."""
     torch.manual_seed(0)
     return GPT2LMHeadModel(
         GPT2Config(
