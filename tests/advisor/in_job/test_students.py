@@ -272,3 +272,42 @@ def test_a_students_own_factory_comes_instead_of_all_others(tmp_path: Path, teac
         assert [each.name for each in found[0]] == ["make_student"]
         students.build(work)
         assert work.steps[-1]["kind"] == "the user's"
+
+
+def test_a_threshold_lets_no_more_answers_change_than_the_limit(
+    tmp_path: Path, teacher: Any
+) -> None:
+    import torch
+
+    from advisor.in_job.distilling.confidence import rule_of
+
+    class Half(torch.nn.Module):  # type: ignore[misc, name-defined]
+        """As the teacher, but unsure and wrong about the last class."""
+
+        def forward(self, x: Any) -> Any:
+            found = teacher(x)
+            wrong = found.argmax(1, keepdim=True) == 3
+            return torch.where(wrong, 0.01 * found.flip(1), found)
+
+    with job(tmp_path, teacher, images(), copies=0, limit=0.02) as work:
+        rule = rule_of(work, Half())
+        same = rule_of(work, teacher)
+    assert rule is not None
+    assert same is not None
+    assert rule["others"] <= 0.02
+    assert rule["threshold"] > 0.25
+    assert 0.02 < rule["escalated"] < 0.5
+    assert same["escalated"] == 0.0
+
+
+def test_a_head_in_the_middle_answers_where_it_is_sure(tmp_path: Path, teacher: Any) -> None:
+    from advisor.in_job.distilling import exits
+
+    with job(tmp_path, teacher, images(), copies=0, limit=0.1) as work:
+        found = exits.build(work)
+        steps = json.loads((tmp_path / "results" / "steps.json").read_text())
+    assert found["stopped"] == "all depths were tried"
+    assert [step["kind"] for step in steps] == ["exit"] * len(steps)
+    assert steps[0]["work"] < 0.8
+    assert not any(step["passes"] for step in steps)
+    assert all(step["cascade"]["threshold"] > 0 for step in steps)
