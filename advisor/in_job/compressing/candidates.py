@@ -16,9 +16,10 @@ from .job import CannotCompressError, Job
 from .losses import loss
 from .operations import apply
 from .recovery import refresh_norms, teacher_loss
+from .samples import Pair
 
 _TRIAL = 0.25
-_LOOKS = 2  # batches that a trial is judged by
+_LOOKED_AT = 32  # rows, about, that a trial is judged by
 
 
 class Candidate(NamedTuple):
@@ -118,6 +119,17 @@ def resized(job: Job, model: Any, known: list[Candidate]) -> list[Candidate]:
     return found
 
 
+def few(job: Job, rows: int) -> list[Pair]:
+    """The first batches to learn from that have so many rows together."""
+    found: list[Pair] = []
+    for pair in job.learn:
+        found.append(pair)
+        rows -= pair.batch.rows
+        if rows <= 0:
+            break
+    return found
+
+
 def least(scores: Any, count: int) -> list[int]:
     """The places of the lowest scores, in order."""
     import torch
@@ -145,7 +157,7 @@ def with_gradients(job: Job, model: Any) -> None:
     """Leave the gradients of the loss on a few batches in the model's weights."""
     model.zero_grad(set_to_none=True)
     model.eval()
-    for pair in job.learn[: 3 * _LOOKS]:
+    for pair in few(job, 3 * _LOOKED_AT):
         answer = job.answer(model, pair.batch.inputs)
         loss(job.outputs, answer, pair.answer, pair.batch.kept).backward()
 
@@ -165,7 +177,7 @@ def activation(job: Job, model: Any, name: str, *, inputs: bool = False) -> Any:
     handle = model.get_submodule(name).register_forward_hook(look)
     try:
         with torch.no_grad():
-            for pair in job.learn[:_LOOKS]:
+            for pair in few(job, _LOOKED_AT):
                 job.answer(model, pair.batch.inputs)
     finally:
         handle.remove()
@@ -207,7 +219,7 @@ def _tried(
     trial = copy.deepcopy(model)
     apply(job, trial, [{"kind": kind, "at": at, "remove": remove}])
     _check_form(job, trial)
-    some = job.learn[:_LOOKS]
+    some = few(job, _LOOKED_AT)
     refresh_norms(trial, job.answer, some)
     harm = teacher_loss(trial, job.answer, some, job.outputs)
     saved = 1 - operations_of(job, trial) / whole

@@ -24,7 +24,7 @@ _WORTH_IT = 0.97  # of the CPU time of the step before
 _MOST_STEPS = 16
 _PATIENCE = 2  # steps in a row that save no time
 _LOOK_AGAIN = 3  # steps after which each part is tried alone once more
-_LOOKS = 3  # batches that a way to take out is judged by
+_LOOKED_AT = 64  # rows that a way to take out is judged by
 
 
 class Plan(NamedTuple):
@@ -186,7 +186,7 @@ def _attempt(
     moves = _moves(job, plan, model, usable, ratio)
     best: tuple[float, Any, list[dict[str, Any]], str] | None = None
     whole = candidates.operations_of(job, model)
-    some = job.learn[:_LOOKS]
+    some = candidates.few(job, _LOOKED_AT)
     for criterion, operations in moves:
         trial = copy.deepcopy(model)
         apply(job, trial, operations)
