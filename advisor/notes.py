@@ -33,6 +33,9 @@ def notes_of(search: Search, options: Options, noise: float | None) -> list[str]
     walls = [r.wall_s for r in own if r.wall_s is not None]
     if walls and TOO_SHORT_S <= max(walls) < _SHORT_S:
         notes.append("a run takes less than a second: much of it is the start of the program")
+    looked = trials.of(BASE.name, "probe")
+    if options.metric is not None and looked and looked[0].replay.ok and looked[0].metric is None:
+        notes.append(f"--metric found no number in what the program prints: {options.metric}")
     if search.interrupted:
         notes.append("interrupted: only the trials until then count")
     if search.out_of_time:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -79,3 +80,38 @@ def test_a_copy_in_16_bits_answers_in_the_programs_own_type() -> None:
     assert answer.dtype == own.dtype == torch.float32
     assert 0 < onnx_swap.relative_distance(own, answer) < 0.02
     assert net[0].weight.dtype == torch.float32
+
+
+class Waited:
+    """A stream that has nothing left to do."""
+
+    def synchronize(self) -> None:
+        return
+
+
+@pytest.mark.filterwarnings("ignore")  # the exporter's own
+def test_tensors_are_bound_where_they_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a CPU's memory, since there is no GPU; what is bound, and its form, is the same."""
+    torch = pytest.importorskip("torch")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    from tests.advisor.replacements.test_onnx_swap import Encoder, export, ids
+
+    module = Encoder("tensor").eval()
+    export(module, tmp_path / "model", ids(2, 5), mask=torch.ones(2, 5))
+    folder = str(tmp_path / "model")
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda _: Waited())
+    session = onnxruntime.InferenceSession(
+        f"{folder}/model.onnx", providers=["CPUExecutionProvider"]
+    )
+    given = {"in_ids": ids(3, 7), "in_mask": torch.ones(3, 7)}
+    (answer,) = onnx_swap._bound_runner(session)(given).values()
+    assert torch.allclose(answer, module(given["in_ids"], given["in_mask"]), atol=1e-5)
+    wanted = {"folder": folder, "device": "cuda", "providers": ["CUDAExecutionProvider"]}
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        with pytest.raises(onnx_swap.RefusedError, match="has no CUDAExecutionProvider"):
+            onnx_swap.make(module, (), {}, wanted)
+    on_another = onnx_swap.Swapped(
+        onnx_swap.read_signature(folder), onnx_swap._runner(session), module, "cuda"
+    )
+    on_another(ids(3, 7), mask=torch.ones(3, 7))
+    assert on_another.refused.endswith(" is on cpu")

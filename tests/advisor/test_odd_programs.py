@@ -74,6 +74,21 @@ def test_a_metric_that_is_never_printed_is_said(tmp_path: Path) -> None:
     assert "found no number" in rows[0]["quality"]["reason"]
 
 
+def test_a_metric_that_is_never_printed_is_said_where_nothing_is_tried_too(tmp_path: Path) -> None:
+    text = "import time; time.sleep(0.4); print('done')"
+    found = document(tmp_path, "--metric", r"accuracy: (\S+)", "--", *program(tmp_path, text))
+    assert any(note.startswith("--metric found no number") for note in found["notes"])
+
+
+def test_what_a_program_writes_is_gone_and_starts_anew_in_each_replay(tmp_path: Path) -> None:
+    text = SPIN + "open('log', 'a').write('x'); print(len(open('log').read()))"
+    (tmp_path / "log").write_text("before")
+    found = document(tmp_path, "--", *program(tmp_path, text))
+    assert (tmp_path / "log").read_text() == "before"
+    rows = [*found["recommendations"], *found["not_recommended"]]
+    assert {row["quality"]["finding"] for row in rows} == {"identical"}  # 7 each time
+
+
 def test_arguments_reach_the_program_as_they_were_typed(tmp_path: Path) -> None:
     text = "import sys, time; time.sleep(0.4); print(sys.argv[1:])"
     words = ["--rounds", "7", "-q", "--", "*.py", "a b", ""]
