@@ -71,7 +71,7 @@ class Scorer:
     @property
     def is_padded(self) -> bool:
         """Whether calls hold rows of different lengths, by a mask that says so."""
-        return any(len(_parts(feed, self._mask)) > 1 for feed in self._timed)
+        return any(len(parts(feed, self._mask)) > 1 for feed in self._timed)
 
     def score(self, folder: str, practice: Practice = "as it comes") -> Outcome:
         """Cost and drift of the model in a folder. Raises CannotBuildError."""
@@ -91,7 +91,7 @@ class Scorer:
     def _cost_ratio(self, new: Any, practice: Practice) -> float:
         inputs = self._timed
         if practice == "un-padding":
-            inputs = [part for feed in self._timed for part in _parts(feed, self._mask)]
+            inputs = [part for feed in self._timed for part in parts(feed, self._mask)]
         cpu_s(new, inputs)
         ratios = []
         for _ in range(_ROUNDS):
@@ -181,13 +181,13 @@ def _output_paths(node: Mapping[str, Any], path: str = "") -> dict[str, str]:
     return found
 
 
-def _parts(feed: Feed, mask_name: str | None) -> list[Feed]:
+def parts(feed: Feed, mask_name: str | None) -> list[Feed]:
     """A batch in parts of like length, as un-padding runs it."""
     mask = None if mask_name is None else feed[mask_name]
     if mask is None or len(mask) < 2:
         return [feed]
     lengths = [max(1, int(each)) for each in (mask != 0).sum(1)]
-    parts = []
+    found = []
     for rows, length in split(lengths, _CALL_COST_TOKENS):
         part = {}
         for name, value in feed.items():
@@ -195,5 +195,5 @@ def _parts(feed: Feed, mask_name: str | None) -> list[Feed]:
                 part[name] = value[rows][:, :length].copy()
             else:
                 part[name] = value[rows] if value.shape[:1] == mask.shape[:1] else value
-        parts.append(part)
-    return parts
+        found.append(part)
+    return found

@@ -25,7 +25,7 @@ def main() -> None:
     with torch.no_grad():
         for piece in pieces:
             tokens = numbers(piece)
-            logits = reader(tokens, use_cache=False, return_dict=False)[0]
+            logits = reader(tokens, use_cache=False).logits
             loss = functional.cross_entropy(logits[0, :-1], tokens[0, 1:], reduction="sum")
             total += float(loss)
             count += tokens.shape[1] - 1

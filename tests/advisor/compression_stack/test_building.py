@@ -13,7 +13,7 @@ from advisor.artefacts.compression_stack import build
 from advisor.artefacts.manifest import read_manifest
 from advisor.artefacts.samples import read_signature
 from advisor.compression_stack.points import ORIGINAL, Base
-from advisor.compression_stack.scoring import Scorer
+from advisor.compression_stack.scoring import Scorer, parts
 from advisor.gates.options import GateOptions
 from advisor.workshop import CannotBuildError
 from tests.advisor.artefacts.samples_kit import write_call
@@ -120,3 +120,18 @@ def test_search_takes_over_what_an_earlier_one_found(
     assert (second["taken_over"], third["taken_over"]) == (3, 6)
     assert third["points"] == second["points"]
     assert not (folder / "study.db").exists()
+
+
+def test_a_padded_batch_is_served_in_parts_of_like_length() -> None:
+    mask = np.zeros((3, 100), "i8")
+    for row, length in enumerate((3, 100, 4)):
+        mask[row, :length] = 1
+    feed = {"ids": np.arange(300).reshape(3, 100), "mask": mask, "kind": np.arange(3)}
+    found = parts(feed, "mask")
+    assert [part["mask"].shape for part in found] == [(1, 100), (2, 4)] or [
+        part["mask"].shape for part in found
+    ] == [(2, 4), (1, 100)]
+    short = min(found, key=lambda part: part["ids"].shape[1])
+    assert short["ids"].tolist() == [[0, 1, 2, 3], [200, 201, 202, 203]]
+    assert short["kind"].tolist() == [0, 2]
+    assert parts(feed, None) == [feed]
