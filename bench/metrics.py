@@ -60,8 +60,9 @@ def _daemon(seconds: float, every_s: float) -> dict[str, float]:
             "XDG_CONFIG_HOME": name,
             "PYTHONPATH": str(_REPOSITORY),
         }
-        command = [sys.executable, "-m", "frugalwatch", "daemon", "run", "--no-socket"]
-        command += ["--ledger", f"{name}/ledger.db", "--metrics", f"127.0.0.1:{port}"]
+        command = [sys.executable, "-m", "frugalwatch", "daemon", "run"]
+        command += ["--ledger", f"{name}/ledger.db", "--socket", f"{name}/sock"]
+        command += ["--metrics", f"127.0.0.1:{port}"]
         daemon = subprocess.Popen(command, env=environment)
         try:
             url = f"http://127.0.0.1:{port}/metrics"
@@ -79,6 +80,7 @@ def _daemon(seconds: float, every_s: float) -> dict[str, float]:
             span_s = time.monotonic() - since
             used_ns = _cpu_ns(server) - before_ns
             pss_mib = _pss_mib(server)
+            all_pss_mib = sum(map(_pss_mib, [daemon.pid, *_children(daemon.pid)]))
         finally:
             daemon.send_signal(signal.SIGTERM)
             daemon.wait(30)
@@ -91,6 +93,7 @@ def _daemon(seconds: float, every_s: float) -> dict[str, float]:
         "cpu_ms_a_scrape": used_ns / 1e6 / len(took_ms),
         "cpu_percent_of_a_core": 100 * used_ns / 1e9 / span_s,
         "pss_mib": pss_mib,
+        "daemon_and_children_pss_mib": all_pss_mib,
         "prometheus_client_mib": more_mib,
         "prometheus_client_import_ms": import_ms,
     }
@@ -137,11 +140,15 @@ def _wait_for(url: str) -> None:
 
 
 def _server(daemon: int) -> int:
-    for children in Path(f"/proc/{daemon}/task").glob("*/children"):
-        for pid in map(int, children.read_text().split()):
-            if Path(f"/proc/{pid}/comm").read_text().strip() == "fw-metrics":
-                return pid
+    for pid in _children(daemon):
+        if Path(f"/proc/{pid}/comm").read_text().strip() == "fw-metrics":
+            return pid
     raise AssertionError("no process serves metrics")
+
+
+def _children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for children in tasks for child in children.read_text().split()]
 
 
 def _cpu_ns(pid: int) -> int:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from frugalwatch.ledger.connection import memory_ledger
 from frugalwatch.machine import machine_key
 from frugalwatch.metrics import names
-from frugalwatch.metrics.snapshot import HOLD_NS
+from frugalwatch.metrics.snapshot import HOLD_NS, Options, Snapshot
+from tests.frugalwatch.e2e.kit import REPOSITORY
 from tests.frugalwatch.ledger.kit import device
 from tests.frugalwatch.metrics.kit import UTC_S, ledger, recording, told
 
@@ -69,3 +72,11 @@ def test_device_counters_carry_no_run() -> None:
     assert len(figures[names.ENERGY]) == 1
     assert set(figures[names.ENERGY][0].labels) == set(names.DEVICE_LABELS)
     assert names.RUN_ENERGY not in figures
+
+
+def test_the_reference_has_each_metric_with_its_kind_and_meaning() -> None:
+    page = (REPOSITORY / "docs" / "reference" / "metrics.md").read_text()
+    listed = re.findall(r"^\| `(frugalwatch_\w+)` \| (\w+) \| (.*) \|$", page, re.MULTILINE)
+    conn = ledger(recording(1, range(11)))
+    families = Snapshot(Options(runs=True, runs_within_s=1e9)).read(conn)
+    assert sorted(listed) == sorted((f.name, f.kind, f.what) for f in families)
