@@ -6,12 +6,13 @@ it listens anyway.
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from typing import TYPE_CHECKING
 
 from frugalwatch.alerts.sinks.log import write_line
-from frugalwatch.supervisor.signals import forward
+from frugalwatch.budgets.page import signal_job
 
 if TYPE_CHECKING:
     from frugalwatch.budgets.page import Page
@@ -40,9 +41,7 @@ class Crier:
         if job_pid is None:
             return
         if self._page.wants_end and not self._page.signalled_mono_ns:
-            self._page.note_signal(time.monotonic_ns())
-            forward(signal.SIGTERM, job_pid)
-            write_line("SIGTERM was sent to the job, as `--on-exceed term` asks")
+            write_line(signal_job(self._page, lambda: os.kill(job_pid, signal.SIGTERM)))
         self._tell_if_lost(given_up=given_up)
 
     def _tell_if_lost(self, *, given_up: bool) -> None:

@@ -9,12 +9,18 @@ from __future__ import annotations
 
 import marshal
 import mmap
+import time
+from collections.abc import Callable
 from typing import TypeAlias
 
 from frugalwatch.sampler.context import Shelf
 
 # State of the judging, by subject; plain enough for `marshal`.
 State: TypeAlias = dict[str, list[float]]
+
+NOT_PERMITTED = (
+    1  # in place of the instant: the job is another user's by now, and was not signalled
+)
 _MOST_LINES = 16
 _LONGEST_LINE = 500
 
@@ -96,3 +102,16 @@ class Page:
         except (ValueError, EOFError, TypeError):  # nothing yet, or written twice while we read
             return None
         return looked, number, wants_end, lines, state
+
+
+def signal_job(page: Page, send: Callable[[], None]) -> str:
+    """Note that the job is signalled, signal it, and say what came of that. To be called once."""
+    page.note_signal(time.monotonic_ns())
+    try:
+        send()
+    except PermissionError:
+        page.note_signal(NOT_PERMITTED)
+        return "SIGTERM could not be sent to the job, which is another user's by now"
+    except ProcessLookupError:  # it ended in this moment
+        return "the job ended before SIGTERM reached it"
+    return "SIGTERM was sent to the job, as `--on-exceed term` asks"

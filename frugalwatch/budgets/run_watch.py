@@ -19,7 +19,7 @@ from frugalwatch.alerts.courier import Courier, routes_of
 from frugalwatch.alerts.notice import Notice
 from frugalwatch.budgets.grammar import Budget, parse_budget
 from frugalwatch.budgets.judge import Figure, Rate, Verdict, rate, used, verdict
-from frugalwatch.budgets.page import Page, State
+from frugalwatch.budgets.page import NOT_PERMITTED, Page, State, signal_job
 from frugalwatch.budgets.run_energy import RunEnergy
 from frugalwatch.budgets.words import judged_by, used_words
 from frugalwatch.report.attribution import busy_share
@@ -207,9 +207,12 @@ class RunWatch:
 
     def _follow_signal(self, now_ns: int, *, orphaned: bool) -> None:
         if orphaned and self._page.wants_end and not self._page.signalled_mono_ns:
-            self._end_it_ourselves(now_ns)
+            self._end_it_ourselves()
         signalled_ns = self._page.signalled_mono_ns
         if not signalled_ns:
+            return
+        if signalled_ns == NOT_PERMITTED:
+            self._tell_not_permitted(now_ns)
             return
         if not self._signal_told:
             self._signal_told = True
@@ -227,15 +230,17 @@ class RunWatch:
             self._send("job_goes_on", "SIGTERM", text)
             self._wake_supervisor()
 
-    def _end_it_ourselves(self, now_ns: int) -> None:
+    def _tell_not_permitted(self, now_ns: int) -> None:
+        if not self._signal_told:
+            self._signal_told = True
+            text = "SIGTERM could not be sent to the job, which is another user's by now"
+            self._journal.event("job_goes_on", "permission", t_mono_ns=now_ns, detail=text)
+            self._send("job_goes_on", "SIGTERM", text)
+
+    def _end_it_ourselves(self) -> None:
         """The supervisor was killed, and what its user asked for still holds."""
-        if self._job < 0 or self._is_over():
-            return
-        self._page.note_signal(now_ns)
-        try:
-            signal.pidfd_send_signal(self._job, signal.SIGTERM)
-        except OSError:
-            return
+        if self._job >= 0 and not self._is_over():
+            signal_job(self._page, lambda: signal.pidfd_send_signal(self._job, signal.SIGTERM))
 
     def _is_over(self) -> bool:
         if self._job < 0:

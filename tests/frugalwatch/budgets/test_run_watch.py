@@ -14,7 +14,7 @@ import pytest
 from collectors.base import Reading
 from collectors.host import Host
 from frugalwatch.budgets.crier import Crier
-from frugalwatch.budgets.page import Page
+from frugalwatch.budgets.page import Page, signal_job
 from frugalwatch.budgets.run_watch import RunWatch
 from frugalwatch.config.settings import Settings
 from frugalwatch.ledger.journal import Journal
@@ -192,16 +192,28 @@ def test_a_sampler_that_is_silent_for_long_is_told_of(
     assert "no look for 120 s" in lines[0]
 
 
-def test_nothing_is_signalled_once_the_job_is_over(
-    lines: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sent: list[int] = []
-    monkeypatch.setattr("frugalwatch.budgets.crier.forward", lambda *_: sent.append(1))
+def test_nothing_is_signalled_once_the_job_is_over(lines: list[str]) -> None:
     page = Page()
     page.ask_for_the_end()
     page.put(1, {})
     Crier(page, 1.0, quiet=False).hear(None, given_up=False)
-    assert (sent, page.signalled_mono_ns) == ([], 0)
+    assert (lines, page.signalled_mono_ns) == ([], 0)
+
+
+def test_a_job_that_became_another_users_is_said_not_to_be_signalled(
+    tmp_path: Path, job: subprocess.Popen[bytes]
+) -> None:
+    def refused() -> None:
+        raise PermissionError
+
+    page = Page()
+    watched = Watched(tmp_path, job.pid, ENDS, page)
+    watch = watched.watch()
+    watched.uses(watch, 150.0, 1.0)
+    assert "could not be sent" in signal_job(page, refused)
+    for second in (2.0, 3.0):
+        watched.uses(watch, 160.0, second)
+    assert watched.kinds() == ["budget_term", "budget_exceeded", "job_goes_on"]
 
 
 def test_a_page_keeps_the_newest_lines_and_bounded_state() -> None:
