@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -28,7 +29,7 @@ from advice_calls import Setting, advised
 from advice_peers import PeerResult
 from advice_rows import Row, row
 from advice_workloads import prepare
-from compress_rows import CompressedRow, per_token, refused, tried
+from compress_rows import CompressedRow, learning, per_token, refused, tried
 from compress_workloads import MADE, WORKLOADS, Compressed
 from machine import Machine, describe
 
@@ -85,8 +86,18 @@ def bench_one(setting: Setting, chosen: Compressed) -> CompressedRow:
         list((advice.get("compression") or {}).get("points", ())),
         labelled(setting, chosen, advice),
         per_token(advice, workload.tokens),
-        f"the search took {spent['cpu_s']:.0f} CPU-seconds of replays" if spent else "",
+        _spent(spent),
+        learning(os.path.join(setting.out, "state", "frugalwatch", "advice", advice["advice"])),
     )
+
+
+def _spent(spent: Mapping[str, float]) -> str:
+    """What the advice took, and the largest of all processes so far, in words."""
+    largest_mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    memory = f"no process so far took more than {largest_mib:.0f} MiB"
+    if not spent:
+        return memory
+    return f"replays took {spent['cpu_s']:.0f} CPU-seconds; {memory}"
 
 
 def labelled(

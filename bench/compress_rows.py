@@ -5,6 +5,9 @@ Read from the JSON of the advice; nothing here measures.
 
 from __future__ import annotations
 
+import glob
+import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any  # what JSON gives back
@@ -45,6 +48,7 @@ class CompressedRow:
     labels: dict[str, Paired] = field(default_factory=dict)
     per_token: str = ""
     spent: str = ""
+    learning: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, object]:
         """Plain records; null is unknown."""
@@ -56,6 +60,7 @@ class CompressedRow:
             "labels": {k: asdict(v) for k, v in self.labels.items()},
             "per_token": self.per_token,
             "spent": self.spent,
+            "learning": self.learning,
         }
 
 
@@ -80,6 +85,23 @@ def tried(advice: Mapping[str, Any]) -> list[Tried]:
 def refused(advice: Mapping[str, Any]) -> list[Refused]:
     """What did not apply, or could not be built, of what changes the model."""
     return [Refused(str(e["technique"]), str(e["reason"])) for e in advice.get("not_tried", ())]
+
+
+def learning(folder: str) -> list[str]:
+    """What each recipe accepted and rolled back, and why it ended, from an advice's folder."""
+    found = []
+    for path in sorted(glob.glob(os.path.join(folder, "*", "manifest.json"))):
+        with open(path, encoding="utf-8") as file:
+            about = json.load(file).get("about") or {}
+        if "recipe" not in about:
+            continue
+        backs = about.get("rolled_back") or []
+        why = f" ({backs[-1].get('why', '')})" if backs else ""
+        found.append(
+            f"{about['recipe']}: {len(about.get('steps', ()))} steps accepted, {len(backs)} rolled"
+            f" back{why}; it ended: {about.get('stopped', '')}"
+        )
+    return found
 
 
 def per_token(advice: Mapping[str, Any], tokens: int | None) -> str:

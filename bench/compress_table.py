@@ -57,6 +57,7 @@ def _one(found: CompressedRow) -> str:
         lines.append(f"| {' | '.join(_cell(c) for c in cells)} |")
     if found.per_token or found.spent:
         lines += ["", "; ".join(t for t in (found.per_token, found.spent) if t) + "."]
+    lines += ["", *[f"- {_cell(each)}" for each in found.learning]] if found.learning else []
     if found.refused:
         lines += ["", "Not tried:", ""]
         lines += [f"- {_cell(each.technique)}: {_cell(each.reason)}" for each in found.refused]
