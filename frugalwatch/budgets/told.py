@@ -124,6 +124,7 @@ def _seconds(t_mono_ns: int | None, window: Span) -> float | None:
 def budget_words(found: Mapping[str, object], origin: object) -> str:
     """`0.31 Wh used, 62 %; kept`, for a row of the summary that begins with the budget."""
     from frugalwatch.budgets.words import used_words
+    from frugalwatch.report.format import significant
 
     budget = parse_budget(str(found["budget"]))
     value, low, high = found["used"], found["used_low"], found["used_high"]
@@ -132,4 +133,5 @@ def budget_words(found: Mapping[str, object], origin: object) -> str:
     figure = Figure(value, low, high)
     words = used_words(budget, figure, modelled=origin != "measured")
     ended = "; the job was sent SIGTERM" if found["signalled_s"] is not None else ""
-    return f"{found['verdict']}: {value / budget.amount * 100:.3g} %, {words}{ended}"
+    part = significant(value / budget.amount * 100, 2 if origin != "measured" else 3)
+    return f"{found['verdict']}: {part} %, {words}{ended}"

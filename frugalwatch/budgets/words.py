@@ -21,7 +21,8 @@ def used_words(budget: Budget, figure: Figure, *, modelled: bool) -> str:
 
     The bounds are left out where they say no more than the figure.
     """
-    value, low, high = (significant(each / budget.scale, 3) for each in figure)
+    digits = 2 if modelled else 3
+    value, low, high = (significant(each / budget.scale, digits) for each in figure)
     text = f"{value} {budget.written}"
     text = f"{about(text)} modelled" if modelled else text
     if figure.low >= figure.value * 0.99 and figure.high <= figure.value * 1.01:
