@@ -89,7 +89,9 @@ def combinations(finalists: Sequence[Variant]) -> list[Variant]:
 def _replaces(change: Change) -> bool:
     """Whether the module itself is replaced, and not only how batches come to it."""
     value = change.switches.get("replace")
-    return isinstance(value, dict) and not value.get("outer")
+    if not isinstance(value, dict):
+        return False
+    return not value.get("outer") or "inner" in (value.get("options") or {})
 
 
 def _go_together(first: Variant, second: Variant) -> bool:

@@ -12,7 +12,7 @@ from advisor.artefacts.manifest import write_manifest
 from advisor.compression_stack.points import ORIGINAL
 from advisor.gates.splits import part_of
 from advisor.replay import Replayer
-from advisor.stacking import stacks_first
+from advisor.stacking import combinations, runs_the_model, stacks_first
 from advisor.techniques.base import Applicability, Change, Variant
 from advisor.techniques.compression_stack import CompressionStack
 from advisor.workshop import Workshop
@@ -146,6 +146,18 @@ def test_a_failing_search_is_a_refusal_with_its_reason(tmp_path: Path) -> None:
     answer = prepared(bench)  # the models are no models
     assert isinstance(answer, Applicability)
     assert answer.reason
+
+
+def test_a_stack_with_un_padding_still_runs_the_model_and_goes_with_no_other_model() -> None:
+    model = {"factory": "/a/load.py:make", "class": "Net", "options": {"folder": "/a"}}
+    outer: dict[str, object] = {"factory": "/u.py:make", "options": {}, "outer": True}
+    unpadded = Variant("un-padding", "un-padding", Change(switches={"replace": outer}))
+    whole = Variant("int8", "static int8", Change(switches={"replace": model}))
+    stack = Variant("both", "compression stack", whole.change.with_(unpadded.change))
+    assert runs_the_model(stack)
+    assert not runs_the_model(unpadded)
+    assert combinations([stack, whole]) == []
+    assert len(combinations([whole, unpadded])) == 1
 
 
 def test_stacks_are_tried_before_what_they_are_made_of() -> None:
