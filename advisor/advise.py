@@ -146,7 +146,11 @@ def _search(  # noqa: PLR0917 - one call, all of it needed
         no_time = Applicability(False, "there was no time to try it: a larger --budget")
         answers += [Answer(name, no_time) for name in search.untried]
         finalists = search.screen(working, FIGURES[unit])
-        finalists = [v for v in finalists if search.screened(v, FIGURES[unit]) < 1]
+        finalists = [
+            v
+            for v in finalists
+            if v.technique in facts.included or search.screened(v, FIGURES[unit]) < 1
+        ]
         finalists = same_answers(search, options, finalists, facts)
         confirmed = same_answers(search, options, by_promise(finalists), facts)
         entrants += [v for v in by_promise(finalists) if v not in entrants]

@@ -20,7 +20,8 @@ def same_answers(
 ) -> list[Variant]:
     """Those of the variants that act, end well, and do not visibly change the answers.
 
-    A lossy one must show that it keeps its limit before any time is spent on measuring it.
+    A lossy one must show that it keeps its limit before any time is spent on measuring it, unless
+    the user insists on it: then its figures are wanted, whatever it does to the answers.
     Whether a metric stays is told by rounds of all variants only, so with one nobody is out yet.
     """
     kept = search.try_out(variants, share)
@@ -30,7 +31,8 @@ def same_answers(
     return [
         v
         for v in kept
-        if all(
+        if v.technique in facts.included
+        or all(
             judge(
                 search.trials,
                 v.name,

@@ -79,6 +79,9 @@ def test_no_time_is_spent_on_measuring_what_is_beyond_its_limit() -> None:
     allowed = replace(options, gate=GateOptions(50.0))
     kept = same_answers(hunt, allowed, [lossy("good"), lossy("bad")], facts)
     assert [v.name for v in kept] == ["good", "bad"]
+    insisting = replace(facts, included=frozenset({"bad"}))
+    kept = same_answers(hunt, options, [lossy(name) for name in FOUND], insisting)
+    assert [v.name for v in kept] == ["good", "bad"]
 
 
 CLASSIFIER = """
