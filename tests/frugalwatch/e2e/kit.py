@@ -151,6 +151,14 @@ class Frugalwatch:
                         return str(rows[0][0])
         raise AssertionError
 
+    def wait_for_look(self, timeout_s: float = 20.0) -> None:
+        """Wait until the ledger has a counter that was looked at."""
+        with until(timeout_s, "a first look") as again:
+            while again():
+                with contextlib.suppress(sqlite3.Error):  # it is being made
+                    if self.ledger.exists() and self.one("SELECT count(*) FROM stream"):
+                        return
+
     def intact(self) -> bool:
         """Whether SQLite finds nothing wrong with the ledger."""
         return bool(self.one("PRAGMA integrity_check") == "ok")

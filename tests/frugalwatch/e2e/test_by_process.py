@@ -148,7 +148,7 @@ def test_children_too_short_to_be_seen_are_told_as_such(
     adds_up(run)
     (ended,) = [part for part in run["processes"] if part["kind"] == "ended"]
     assert ended["cpu_s"] > 0.7, "of the second that the children worked"
-    assert len(by_pid(run)) < 10
+    assert len(by_pid(run)) < 40, "of two hundred"
 
 
 def test_sm_time_by_process_survives_the_death_of_the_sampler(frugalwatch: Frugalwatch) -> None:

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
-import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.frugalwatch.e2e.kit import (
-    Frugalwatch,
-    RunObject,
-    device,
-    events,
-    sampler_of,
-    until,
-)
+from tests.frugalwatch.e2e.kit import Frugalwatch, RunObject, device, events, sampler_of
 from tests.support.fake_sysfs import Constant, PowercapTree, Zone
 
 WITHIN = 0.02  # of the truth, for runs of a few seconds
@@ -53,11 +44,7 @@ def run_meanwhile(
     process = machine.start(
         *("run", "--interval", "0.5", "--json", str(target), "--", "sleep", str(seconds))
     )
-    with until(20, "a first look") as again:
-        while again():
-            with contextlib.suppress(sqlite3.Error):  # it is being made
-                if machine.ledger.exists() and machine.one("SELECT count(*) FROM stream"):
-                    break
+    machine.wait_for_look()
     time.sleep(after_s)
     what()
     _, err = process.communicate(timeout=30)

@@ -93,7 +93,7 @@ def test_a_supervisor_that_was_killed_leaves_the_job_and_its_measurement(
         process = frugalwatch.start("run", "--", "sh", "-c", "sleep 2; echo over > over")
         sampler = sampler_of(process.pid)
         job = job_of(process.pid)
-        time.sleep(0.5)
+        frugalwatch.wait_for_look()
         os.kill(process.pid, signal.SIGKILL)
         process.communicate(timeout=10)
         assert frugalwatch.wait_for_state("recovered", "done") == "recovered"

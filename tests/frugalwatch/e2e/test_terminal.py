@@ -190,7 +190,7 @@ def test_ctrl_z_stops_the_job_and_us_but_not_the_sampler(
         screen.type(b"\x1a")
         screen.read_until("first=148")
         assert state_of(supervisor) == "T"
-        assert state_of(sampler) == "S"
+        assert state_of(sampler) in "SRD", "it is not stopped"
         screen.type(b"\n")
         screen.read_until("last=0", 20)
     finally:
