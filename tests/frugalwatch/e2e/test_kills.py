@@ -18,6 +18,7 @@ from tests.frugalwatch.e2e.kit import (
     events,
     job_of,
     sampler_of,
+    until,
 )
 from tests.support.fake_sysfs import Constant, PowercapTree, Ramp, Zone
 
@@ -97,6 +98,9 @@ def test_a_supervisor_that_was_killed_leaves_the_job_and_its_measurement(
         os.kill(process.pid, signal.SIGKILL)
         process.communicate(timeout=10)
         assert frugalwatch.wait_for_state("recovered", "done") == "recovered"
+        with until(20, "the totals") as again:  # they are written after the end
+            while frugalwatch.one("SELECT result FROM run") is None and again():
+                continue
         truth = tree.true_energy_j("package-0", *frugalwatch.window())
     assert (frugalwatch.folder / "over").exists(), "the job ran to its end"
     assert frugalwatch.one("SELECT energy_uj FROM run") / 1e6 == pytest.approx(truth, rel=0.01)
