@@ -142,10 +142,10 @@ def _search(  # noqa: PLR0917 - one call, all of it needed
             if bench.spent.cpu_s:
                 notes.append(f"building what was tried took {bench.spent.cpu_s:.3g} CPU-seconds")
         working = same_answers(search, options, entrants, facts, share=_TRYING_SHARE)
+        finalists = search.screen(working, FIGURES[unit])
         entrants = [v for v in entrants if v.name not in search.untried]
         no_time = Applicability(False, "there was no time to try it: a larger --budget")
         answers += [Answer(name, no_time) for name in search.untried]
-        finalists = search.screen(working, FIGURES[unit])
         finalists = [
             v
             for v in finalists

@@ -58,6 +58,7 @@ def afterwards(  # noqa: PLR0917 - one call, all of it needed
             replayer,
             facts,
             time_s=options.plan.budget.time_s,
+            left_s=search.left_s(),
             latency_limit_s=options.limits.latency_s,
             seed=options.plan.seed,
             swaps=swaps,

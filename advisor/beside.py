@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from advisor.techniques.base import Facts, Variant
     from advisor.trace.practices import Practice
 
-# Of the time for all: what the trace may use of it, and seconds at least and at most.
-_TRACE_SHARE, _TRACE_LEAST_S, _TRACE_MOST_S = 0.3, 10.0, 120.0
+# Of the time for all: what the trace may use of it, and where nothing is left of that.
+_TRACE_SHARE, _TRACE_OVERDUE_SHARE = 0.3, 0.1
+_TRACE_LEAST_S, _TRACE_MOST_S = 10.0, 120.0
 _PROFILE_LIMIT_S = 600.0
 # Of its work: where more is surely outside of its modules, how they are called is not looked at.
 _HARDLY_THE_MODEL = 0.9
@@ -31,6 +32,7 @@ def beside(
     facts: Facts,
     *,
     time_s: float | None,
+    left_s: float,
     latency_limit_s: float | None,
     seed: int,
     swaps: Sequence[Variant],
@@ -39,8 +41,8 @@ def beside(
 ) -> dict[str, object]:
     """The document's keys `trace` and `hot_spots`, null where there is nothing to say.
 
-    `time_s` is that of the whole search, `swaps` are the changes that won in it. Raises
-    CannotIsolateError and KeyboardInterrupt.
+    `time_s` is that of the whole search, `left_s` what is left of it, `swaps` are the changes that
+    won in it. Raises CannotIsolateError and KeyboardInterrupt.
     """
     if facts.inside is None:
         return {"trace": None, "hot_spots": None}
@@ -55,6 +57,7 @@ def beside(
             replayer,
             facts,
             time_s=time_s,
+            left_s=left_s,
             latency_limit_s=latency_limit_s,
             seed=seed,
             swaps=swaps,
@@ -72,13 +75,16 @@ def _served(
     facts: Facts,
     *,
     time_s: float | None,
+    left_s: float,
     latency_limit_s: float | None,
     seed: int,
     swaps: Sequence[Variant],
     gates: GateOptions,
     tell: Callable[[str], None],
 ) -> Serving | None:
-    wanted_s = _TRACE_MOST_S if time_s is None else _TRACE_SHARE * time_s
+    wanted_s = _TRACE_MOST_S
+    if time_s is not None:
+        wanted_s = min(_TRACE_SHARE * time_s, max(left_s, _TRACE_OVERDUE_SHARE * time_s))
     seconds = min(_TRACE_MOST_S, max(_TRACE_LEAST_S, wanted_s))
 
     def replaying(

@@ -69,10 +69,9 @@ def long_replays(search: Search, inside: Inside | None, options: Options) -> lis
     if options.stop is not None or inside is None or not (search.untried or search.out_of_time):
         return []
     enough = _ENOUGH_STEPS if inside.learns else _ENOUGH_CALLS
-    if inside.units < 2 * enough:
+    if inside.unit is None or inside.units < 2 * enough:
         return []
-    unit = "steps" if inside.learns else "calls"
     return [
-        f"each replay does {inside.units:,} {unit}: --stop-after {enough}{unit} ends it sooner, so"
-        " that more can be tried in the time"
+        f"each replay does {inside.units:,} of what `--stop-after {enough}{inside.unit}` does"
+        f" {enough} of: with it more can be tried in the time"
     ]

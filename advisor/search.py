@@ -165,9 +165,10 @@ class Search:
         """The entrants that are worth confirming, best first: at most three.
 
         A variant that fails once is out. Each pass of three rounds keeps the better half; two
-        rounds show what is hopeless where there are three or fewer.
+        rounds show what is hopeless where there are three or fewer. Those for which there is no
+        time, the last ones, go untried.
         """
-        left = list(entrants)
+        left = self._in_time(list(entrants))
         begun = 0
         while left and not self.interrupted and not self.unreliable:
             # Where there is nothing to halve, the time is better spent on confirming.
@@ -362,6 +363,22 @@ class Search:
     def _works(self, variant: Variant) -> bool:
         # A replay that ran but could not be measured is a gap, and no fault of the variant.
         return all(r.state in ("ok", "unmeasured") for r in self.trials.replays(variant.name))
+
+    def _in_time(self, entrants: list[Variant]) -> list[Variant]:
+        """As many as leave time for the rounds that confirm, and as many as can be confirmed.
+
+        The others are noted in `untried`. Of what acts inside the program the first have the best
+        chances, and most to save; threads and the like are tried before the rest of them.
+        """
+        inside = [v for v in entrants if v.change.switches]
+        around = [v for v in entrants if not v.change.switches]
+        left = [*inside[:FINALISTS], *around, *inside[FINALISTS:]]
+        confirming_s = LEAST_ROUNDS * self._round_s(left[:FINALISTS])
+        while self._plan.rounds is None and len(left) > FINALISTS:
+            if self._round_s(left) + confirming_s <= self.left_s():
+                break
+            self.untried.append(left.pop().name)
+        return [v for v in entrants if v in left]
 
     def _affordable(self, variants: Sequence[Variant], wanted: int, share: float) -> int:
         available_s = self._share_s(share) - self.spent_s()

@@ -22,6 +22,7 @@ def beside(spots: HotSpots | None, monkeypatch: pytest.MonkeyPatch) -> tuple[Any
         replayer,
         facts,
         time_s=60,
+        left_s=20.0,
         latency_limit_s=None,
         seed=0,
         swaps=(),

@@ -81,6 +81,23 @@ def test_too_little_time_confirms_the_best_only() -> None:
     assert not hunt.trials.of("c", "confirmation")
 
 
+def inside(name: str) -> Variant:
+    return Variant(name, "test", Change(switches={"eval": name}))
+
+
+def test_what_there_is_no_time_to_confirm_goes_untried_and_threads_stay() -> None:
+    around = [variant("one thread"), variant("no spinning")]
+    swaps = [inside(name) for name in ("s1", "s2", "s3", "s4", "s5")]
+    wide = search(ScriptedReplays({}), Plan(Budget(10_000)))
+    wide.look()
+    wide.screen([*around, *swaps], cpu_s)
+    assert wide.untried == []
+    narrow = search(ScriptedReplays({}), Plan(Budget(23.5)))
+    narrow.look()
+    narrow.screen([*around, *swaps], cpu_s)
+    assert narrow.untried == ["s5", "s4"]
+
+
 def test_interrupt_keeps_what_is_finished_and_records_each_trial() -> None:
     replays = ScriptedReplays({"a": 0.5})
     replays.interrupt_at = 15
