@@ -21,6 +21,7 @@ _REFUSED = (400, 409, 422)
 _TOO_LARGE = 413
 _WAIT = (408, 429)
 _PARTS = 32  # in which the oldest values of a series are given up, once an outage
+_MOST_STUCK = 3
 _IN_ORDER = ("out of order", "out-of-order", "duplicate sample")
 
 HEADERS: Mapping[str, str] = {
@@ -73,6 +74,7 @@ class Delivery:
         self.stuck: list[str] = []  # why series could not be sent at all
         self._horizon_ms: int | None = None
         self._left_out: dict[int, Loss] = {}
+        self._any_taken = False
 
     def send(self, batch: Sequence[Outgoing]) -> None:
         """Raises UnavailableError; what was taken until then stays taken."""
@@ -93,6 +95,7 @@ class Delivery:
     def _has(self, taken: Sequence[Taken]) -> None:
         """Tell it, with what was left out of these series before they were sent."""
         told = []
+        self._any_taken = True
         for one in taken:
             before = self._left_out.pop(one.number, None)
             if before is not None and one.loss is not None:
@@ -145,8 +148,11 @@ class Delivery:
         last = self._ask([one._replace(points=[present])])
         if last.taken:
             self._has([Taken(one.number, present, _loss(points, words))])
-        else:
-            self.stuck.append(last.words)
+            return
+        self.stuck.append(last.words)
+        if not self._any_taken and len(self.stuck) >= _MOST_STUCK:
+            # It is not about these series: a wrong address, a proxy. No need to ask for each.
+            raise UnavailableError(f"refused: {last.words}", ours=True)
 
     def _beyond_horizon(self, batch: Sequence[Outgoing]) -> list[Outgoing]:
         """Without what is older than all that the server took: it would cost a bisection each."""

@@ -26,8 +26,8 @@ _ZERO_BEFORE_MS = 1_000
 _ASK_AFTER_NS = 2_000_000_000
 _LONGEST_NS = 86_400_000_000_000
 _LIVE_NS = 60_000_000_000
-# VictoriaMetrics keeps twelve significant digits.
-_SAME = 1e-11
+# VictoriaMetrics stores decimals, which may be off in the last digit of a float64.
+_SAME = 1e-12
 
 _JOBS = """
 SELECT coalesce(r.group_key, r.run_key) AS run_group, b.boot_key, count(*) AS recordings,

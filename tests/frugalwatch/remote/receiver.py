@@ -39,6 +39,7 @@ class Receiver:
         self.least_behind_ms: int | None = None  # so far behind the newest sample of all
         self.drop_answers = 0  # take so many requests and hang up without a word
         self.hold: threading.Event | None = None  # answer nothing until it is set
+        self.never = ""  # a device of which nothing is taken
         self.forget_queries = False
         self.largest_bytes = 1 << 30
         self.connections: set[socket.socket] = set()
@@ -117,6 +118,8 @@ class Receiver:
             if names != sorted(set(names)) or "__name__" not in names or labels in seen:
                 self.faults.append(f"labels {labels}")
             seen.add(labels)
+            if self.never and dict(labels).get("device") == self.never:
+                return "label value too long"
             last = self.series.get(labels, [(-1, 0.0)])[-1]
             for one in samples:
                 if one[0] < least:

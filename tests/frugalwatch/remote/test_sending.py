@@ -276,3 +276,35 @@ def test_another_server_gets_all_of_it_from_the_beginning(
         assert receiver.series == other.series
     finally:
         other.close()
+
+
+def test_a_server_that_refuses_everything_is_not_asked_for_each_series(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    node = Node(tmp_path, "node1")
+    node.record("daemon-1", end_s=600, watts=(10.0,) * 20)
+    receiver.refuse = [(400, {}, b"what is this?")] * 10_000
+    with Sending(node, receiver.url) as sending:
+        with pytest.raises(UnavailableError, match="what is this"):
+            sending.sender.send(everything=True)
+        assert receiver.requests < 150
+        assert node.rows("SELECT count(*) FROM remote_counted") == [(0,)]
+        assert "what is this" in node.rows("SELECT error FROM remote_target")[0][0]
+        receiver.refuse = []
+        sending.all()
+    assert stored_uj(receiver) == node.union_uj()
+
+
+def test_a_series_that_the_server_never_takes_keeps_no_other_back(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    node = Node(tmp_path, "node1")
+    node.record("daemon-1", end_s=600, watts=(100.0, 50.0, 25.0))
+    receiver.never = "rapl:package-1"
+    with Sending(node, receiver.url) as sending:
+        with pytest.raises(UnavailableError, match="label value"):
+            sending.all()
+        assert len(receiver.find(ENERGY)) == 2
+        receiver.never = ""
+        sending.all()
+    assert stored_uj(receiver) == node.union_uj()
