@@ -155,7 +155,9 @@ def _made(
         ended = replay.tail()
     except KeyboardInterrupt:
         workshop.interrupted = True
-        cost, ended = Cost(wall_s=time.monotonic() - began_s), "it was interrupted"
+        told = read_json(os.path.join(folder, "progress.json"))  # the least that it used
+        cost = Cost(number(told.get("cpu_s")) or 0.0, time.monotonic() - began_s)
+        ended = "it was interrupted"
     cost = cost.plus(earlier)
     _note_spent(folder, cost)
     _forget(folder, "progress.json")
@@ -173,6 +175,8 @@ def _made(
     }
     versions = {"torch": str(getattr(workshop.sample, "torch", ""))}
     for step in steps:
+        if not workshop.interrupted:  # then it is gone on from
+            _forget(os.path.join(folder, str(step["name"])), "state.pt")
         _describe(os.path.join(folder, str(step["name"])), order, step, cost, versions)
     if workshop.interrupted:  # no manifest: it goes on from here when it is resumed
         return Artefact(folder, cost, about)
@@ -195,7 +199,6 @@ def _describe(
     versions: Mapping[str, str],
 ) -> None:
     shutil.copyfile(SWAP, os.path.join(folder, "load.py"))
-    _forget(folder, "state.pt")
     write_manifest(
         folder,
         how=f"{order['recipe']}, step {step['name']}, seed {order.get('seed', 0)}",
