@@ -386,7 +386,6 @@ class _Soak:
             "values_on_the_server": sum(len(s) for _, s in found),
             "losses_of_detail_told": losses[0],
             "values_refused_for_good": losses[1],
-            "requests": self._receiver.requests,
             "largest_rss_mib": largest,
             "growth_mib": growth,
             "promises": held,
