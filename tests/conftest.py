@@ -1,4 +1,4 @@
-"""Which tests run while no other test does."""
+"""Which tests run while no other test does, and which run beside their like only."""
 
 from __future__ import annotations
 
@@ -8,10 +8,24 @@ import pytest
 
 _HERE = Path(__file__).parent
 
-# They start whole programs and hold their figures or their timing against a truth: beside a busy
-# neighbour on two cores they would measure the neighbour.
+# They hold shares of the CPU, or figures that only a prompt look gives, against a truth: beside a
+# busy neighbour on two cores they would measure the neighbour. Some are such a neighbour.
 _ALONE = (
-    "advisor/test_commands.py",
+    "frugalwatch/commands/test_calibrate.py::test_a_busy_machine_",
+    "frugalwatch/commands/test_calibrate.py::test_a_counter_that_does_not_follow_",
+    "frugalwatch/commands/test_calibrate.py::test_loops_",
+    "frugalwatch/e2e/test_energy.py",
+    # These two count the processes of a user whom other tests are too.
+    "frugalwatch/e2e/test_exit_status.py::test_a_job_that_cannot_be_forked_",
+    "frugalwatch/e2e/test_exit_status.py::test_the_last_free_process_",
+    "frugalwatch/e2e/test_inside_job.py::test_joules_per_step_",
+    "frugalwatch/e2e/test_processes.py::test_a_job_beside_a_noisy_neighbour_",
+    "frugalwatch/e2e/test_processes.py::test_an_idle_job_on_a_busy_machine_",
+    "frugalwatch/e2e/test_profile.py::test_shares_",
+)
+# They wait for the clock most of the time, and hold what they saw by then against a truth. Beside
+# each other they all are on time; beside what keeps both cores busy some would be late.
+_WAITS = (
     "collectors/test_hwmon.py",
     "collectors/test_isolated.py",
     "collectors/test_nvidia.py",
@@ -23,12 +37,16 @@ _ALONE = (
     "frugalwatch/e2e/",
     "frugalwatch/screen/test_beside_a_run.py",
 )
+# Among these, but busy, and right however late they are.
+_BUSY = ("frugalwatch/e2e/test_processes.py::test_ten_thousand_",)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests below the paths above as `alone`."""
+    """Mark the tests above as `alone` or as `waits`."""
     for item in items:
         if item.path.is_relative_to(_HERE):
-            name = item.path.relative_to(_HERE).as_posix()
+            name = f"{item.path.relative_to(_HERE).as_posix()}::{item.name}"
             if name.startswith(_ALONE):
                 item.add_marker(pytest.mark.alone)
+            elif name.startswith(_WAITS) and not name.startswith(_BUSY):
+                item.add_marker(pytest.mark.waits)

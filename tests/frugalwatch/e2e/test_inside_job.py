@@ -58,7 +58,6 @@ def unit(run: RunObject, name: str) -> dict[str, Any]:
     return dict(found)
 
 
-@pytest.mark.alone
 def test_joules_per_step_of_a_training_agree_with_what_was_used(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     with PowercapTree(tmp_path, [Zone("package-0", Square(20.0, 70.0, 0.7))]) as tree:
