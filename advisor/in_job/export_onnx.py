@@ -81,7 +81,7 @@ def exported(
         torch.set_num_threads(1)
         if write is None:
             _prefer_plain_attention(torch, module)
-        calls = [_read_call(*each) for each in options.get("samples") or ()]
+        calls = [c for each in options.get("samples") or () if (c := _read_call(*each))]
         wrapped = Flat(torch, swap, module, args, kwargs)
         for call in options.get("calls") or ():
             own = wrapped.with_tensors(call)
@@ -96,7 +96,10 @@ def exported(
                 _write(os.path.join(folder, "signature.json"), signature)
                 checked = _checked(swap, folder, module, args, kwargs, calls)
             except Exception as error:  # noqa: BLE001 - the next way may work
-                problems.append(f"{way}: {type(error).__name__}: {error}")
+                text = str(error)
+                if not isinstance(error, CannotExportError):  # which is a sentence of its own
+                    text = f"{way}: {type(error).__name__}: {text}"
+                problems.append(text)
                 continue
             return {"way": way, **made, **checked, **_about(module), "tried": problems}
     raise CannotExportError(_plain(problems))
@@ -174,7 +177,9 @@ class Flat:
             items = [self._structure(each, tensors, found) for each in value]
             plain = kind in (list, tuple)
             return {"list": items, "tuple": kind is not list, **({} if plain else named)}
-        raise CannotExportError(f"its answer holds a {kind.__name__}, which ONNX cannot give")
+        article = "an" if kind.__name__[:1] in "AEIOUaeiou" else "a"
+        held = f"its answer holds {article} {kind.__name__}"
+        raise CannotExportError(f"{held}, which no exported model can give")
 
     def signature(self, dims: list[list[int | None]]) -> dict[str, Any]:
         """What goes in and comes out, for the replacement."""
@@ -369,13 +374,16 @@ def _doubled(swap: Any, args: Any, kwargs: Any) -> Any:
 
 
 def _read_call(inputs: str, outputs: str) -> Any:
-    """A captured call: (args, kwargs, what came out)."""
+    """A captured call: (args, kwargs, what came out); None where not all of it could be kept."""
     load_call = importlib.import_module("_frugalwatch.capture_load").load_call
 
     process, name = os.path.split(os.path.dirname(inputs))[0], os.path.basename(inputs)
     number = int(name.partition("-")[0])
     del outputs
-    return (*load_call(process, number), load_call(process, number, "out"))
+    try:
+        return (*load_call(process, number), load_call(process, number, "out"))
+    except LookupError:  # of a class of the program's: what the export says of it is clearer
+        return None
 
 
 def _about(module: Any) -> dict[str, Any]:

@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 
 from advisor.replay import Isolation, Replayer
+from advisor.sampling import take_sample
 from advisor.techniques.base import Change
 from advisor.workload import Workload
+from advisor.workshop import CannotBuildError, Workshop
 from tests.advisor.kit import written
 from tests.advisor.test_commands import frugalwatch
 from tests.advisor.test_sandbox import needs_namespaces
@@ -87,6 +89,34 @@ def test_what_a_program_writes_is_gone_and_starts_anew_in_each_replay(tmp_path: 
     assert (tmp_path / "log").read_text() == "before"
     rows = [*found["recommendations"], *found["not_recommended"]]
     assert {row["quality"]["finding"] for row in rows} == {"identical"}  # 7 each time
+
+
+def test_a_model_that_cannot_be_exported_is_told_in_a_sentence(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    text = """
+import torch
+class Thing:
+    def __init__(self, x): self.x = x
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(4, 4)
+    def forward(self, x):
+        return Thing(self.linear(x))
+net = Net().eval()
+with torch.no_grad():
+    for _ in range(3):
+        net(torch.ones(1, 4))
+"""
+    replays = replayer(tmp_path, text)
+    sample, _ = take_sample(replays)
+    assert sample is not None
+    bench = Workshop(str(tmp_path / "A1"), sample, replays, lambda _: None)
+    with pytest.raises(CannotBuildError) as raised:
+        bench.export(sample.modules[0])
+    assert str(raised.value) == (
+        "Net cannot be exported: its answer holds a Thing, which no exported model can give"
+    )
 
 
 def test_arguments_reach_the_program_as_they_were_typed(tmp_path: Path) -> None:
