@@ -230,6 +230,9 @@ def test_a_broken_pattern_hides_all_words_and_is_told(tmp_path: Path) -> None:
     program.environment["FRUGALWATCH_MASK"] = "(acme"
     result = program("run", "--", "echo", "hello")
     assert result.stdout == b"hello\n"
-    assert "mask" in result.said
+    program.wait_for_state("done")
+    assert "mask: '(acme' is no regular expression" in program.one(
+        "SELECT detail FROM event WHERE kind = 'notice'"
+    )
     assert json.loads(program.one("SELECT command FROM run")) == ["echo", MASK]
     assert program("config", "check").returncode == 2
