@@ -30,6 +30,7 @@ from advisor.techniques.session_optimization import SessionOptimization
 from advisor.techniques.session_spinning import SessionSpinning
 from advisor.techniques.spinning import Spinning
 from advisor.techniques.student import Student
+from advisor.techniques.tables import Tables
 from advisor.techniques.tf32 import Tf32
 from advisor.techniques.threads import Threads
 from advisor.techniques.torchao_weights import TorchAoWeights
@@ -92,4 +93,12 @@ def techniques(*, hook: bool = True, family: Family = "runtime") -> tuple[Techni
 
 def _compressing() -> tuple[Technique, ...]:
     """Those that change the model itself; last what stacks on what they made."""
-    return (Student(), Cascade(), EarlyExit(), Pruning(), Unstructured(), CompressionStack())
+    return (
+        Student(),
+        Cascade(),
+        EarlyExit(),
+        Pruning(),
+        Unstructured(),
+        Tables(),
+        CompressionStack(),
+    )
