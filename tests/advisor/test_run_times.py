@@ -9,14 +9,21 @@ import sys
 import venv
 import zipfile
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from advisor import store
+from advisor.artefacts.manifest import write_manifest
+from advisor.preparing import tidy
 from advisor.run_times import FOLDER, CannotInstallError, install, with_run_times
 from advisor.techniques.onnx_runtime import OnnxRuntime
 from advisor.techniques.swapping import swap_switch
+from advisor.workshop import advice_folder
+from frugalwatch.ledger.connection import open_ledger
+from tests.advisor.test_inside_program import workload
 from tests.advisor.test_swap_techniques import facts
 
 pytestmark = pytest.mark.timeout(300)
@@ -133,3 +140,20 @@ def test_a_program_without_a_run_time_is_told_of_the_option(tmp_path: Path) -> N
     _, notes = with_run_times(facts(packages="numpy"), [], str(tmp_path), lambda _: None)
     assert "--install-runtime onnxruntime" in notes[0]
     assert with_run_times(facts(), [], str(tmp_path), lambda _: None)[1] == []
+
+
+def test_the_layer_stays_with_a_recommendation_that_needs_it(tmp_path: Path) -> None:
+    work = workload(tmp_path, "x.py", "")
+    with closing(open_ledger(str(tmp_path / "l.db"), create=True)) as conn:
+        for needed in (True, False):
+            number = store.begin_advice(conn, work, cpus=1, seed=0)
+            folder = Path(advice_folder(conn, number))
+            (folder / FOLDER).mkdir()
+            (folder / "onnx-0").mkdir()
+            write_manifest(str(folder / "onnx-0"), how="", cost={}, about={}, versions={})
+            options = {"path": str(folder / FOLDER)} if needed else {}
+            change = {"switches": {"replace": {"options": options}}}
+            row = {"artefact": str(folder / "onnx-0"), "change": change}
+            tidy(conn, number, {"state": "done", "recommendations": [row]})
+            assert (folder / "onnx-0").exists()
+            assert (folder / FOLDER).exists() == needed
