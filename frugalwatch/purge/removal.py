@@ -38,6 +38,10 @@ def remove(connection: sqlite3.Connection, found: Found, *, keep_totals: bool) -
             "DELETE FROM workload WHERE NOT EXISTS"
             " (SELECT 1 FROM share WHERE share.workload_id = workload.id)"
         )
+        connection.execute(  # what a server was told of runs; counters of devices name no run
+            "DELETE FROM remote_run WHERE NOT EXISTS (SELECT 1 FROM run"
+            " WHERE coalesce(run.group_key, run.run_key) = remote_run.run_group)"
+        )
     problems = [problem for files in found.files if (problem := _delete_files(files))]
     return problems + _tidy(connection)
 

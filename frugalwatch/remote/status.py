@@ -67,7 +67,7 @@ def as_text(status: Status) -> str:
     pid = status["sender_pid"]
     lines.append(row("Sender", f"process {pid}" if pid else "none runs now"))
     if not status["configured"]:
-        lines.append(row("Server", "none is set: remote_write_url in the configuration"))
+        lines.append(row("Server", "the configuration has none: remote_write_url"))
     for one in status["targets"]:
         lines += ["", *_target(one)]
     if status["configured"] and not status["targets"]:

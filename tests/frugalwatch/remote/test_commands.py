@@ -104,6 +104,22 @@ def test_merging_again_changes_nothing(tmp_path: Path, program: Frugalwatch) -> 
     assert len(listed["runs"]) == 2
 
 
+def test_a_purged_run_is_no_longer_named_and_its_energy_stays(
+    tmp_path: Path, receiver: Receiver, program: Frugalwatch
+) -> None:
+    node = Node(tmp_path, "node1")
+    node.record("run-1", group="secret-project", end_s=60)
+    to = ("--url", receiver.url, "--ledger", str(node.path), "--node", "node1")
+    assert program("send", *to).returncode == 0
+    assert node.rows("SELECT run_group FROM remote_run") == [("secret-project",)]
+    purged = program("purge", "run-1", "--yes", "--ledger", str(node.path))
+    assert purged.returncode == 0, purged.said
+    assert b"secret-project" not in node.path.read_bytes()
+    node.record("run-2", begin_s=100, end_s=160)
+    assert program("send", *to).returncode == 0
+    assert receiver.total(ENERGY) == 12_000.0
+
+
 def test_a_server_that_is_down_is_an_exit_status_and_the_next_send_goes_on(
     tmp_path: Path, receiver: Receiver, program: Frugalwatch
 ) -> None:
