@@ -9,6 +9,7 @@ import signal
 import click
 
 from frugalwatch.config.load import Loaded, load
+from frugalwatch.errors import UsageError
 
 STATUS_SCHEMA = "frugalwatch.daemon-status/1"
 
@@ -57,7 +58,9 @@ def run(
     if loaded.settings.metrics is not None:
         from frugalwatch.metrics.address import parse_address
 
-        parse_address(loaded.settings.metrics)  # now, not in a log that nobody reads
+        # Now, not in a log that nobody reads.
+        if parse_address(loaded.settings.metrics).port == 0:
+            raise UsageError("metrics need a port that scrapers can know", hint="127.0.0.1:9477")
     for problem in loaded.problems:
         click.echo(f"warning: configuration: {problem}", err=True)
     places = daemon_places(loaded.settings, os.environ, os.getuid())

@@ -143,6 +143,7 @@ def test_a_wrong_address_is_refused_at_once(kit: DaemonKit) -> None:
     result = kit.program("daemon", "run", "--metrics", "example.org:80")
     assert result.returncode == 2
     assert "cannot be served on 'example.org:80'" in result.said
+    assert kit.program("daemon", "run", "--metrics", "127.0.0.1:0").returncode == 2
 
 
 def test_scraping_holds_up_no_writer(kit: DaemonKit) -> None:
