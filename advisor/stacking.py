@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from advisor.techniques.base import Change, Claim, Variant
+from advisor.techniques.base import COMPRESSION_STACK, Change, Claim, Variant
 
 FINALISTS = 3
-COMPRESSION_STACK = "compression stack"  # the technique's name
 # These change how the torch module computes, which nobody asks any more once it is replaced.
 _OF_THE_MODULE = frozenset({"compile", "autocast", "channels_last", "inference_mode", "eval"})
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # shift work between cores that are on anyway: that is a saving of CPU time and not of energy.
 # "time": it saves waiting, so that the machine is on for a shorter time for the same CPU time.
 Claim: TypeAlias = Literal["cpu", "energy", "time"]
+COMPRESSION_STACK = "compression stack"  # a technique's name that others ask for
 
 
 @dataclass(frozen=True, slots=True)

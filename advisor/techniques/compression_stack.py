@@ -14,8 +14,14 @@ from typing import Any  # what JSON gives back
 from advisor.artefacts.manifest import read_manifest
 from advisor.compression.building import calls_of
 from advisor.compression_stack.points import ORIGINAL, SURVIVORS, Base, Point, Precision
-from advisor.stacking import COMPRESSION_STACK
-from advisor.techniques.base import Applicability, Change, Facts, Technique, Variant
+from advisor.techniques.base import (
+    COMPRESSION_STACK,
+    Applicability,
+    Change,
+    Facts,
+    Technique,
+    Variant,
+)
 from advisor.techniques.onnx_int8 import DynamicInt8, StaticInt8, WeightInt8, calibration_calls
 from advisor.techniques.onnx_runtime import RISK
 from advisor.techniques.swapping import (
