@@ -17,6 +17,7 @@ from advisor.techniques.swapping import (
     built,
     export,
     found,
+    has_convolutions,
     has_int8_units,
     looks_like_transformer,
     order,
@@ -94,7 +95,7 @@ class DynamicInt8(OnnxInt8):
 
     def _refused(self, facts: Facts) -> Applicability | None:
         layers = target(facts).about.get("layers") or {}
-        if not looks_like_transformer(facts) and any(n.startswith("Conv") for n in layers):
+        if not looks_like_transformer(facts) and has_convolutions(layers):
             reason = "its convolutions would take longer: static int8 suits them"
             return Applicability(False, reason, possible=True)
         return super()._refused(facts)

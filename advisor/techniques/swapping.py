@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from advisor.artefacts.manifest import write_manifest
@@ -154,10 +154,15 @@ def is_transformer(about: Mapping[str, object]) -> bool:
     return bool(about.get("heads")) or any(str(n).endswith(_ATTENTION) for n in names)
 
 
+def has_convolutions(layers: Iterable[str]) -> bool:
+    """Whether there are convolutions; what transformers calls Conv1D is a linear layer."""
+    return any(name.startswith("Conv") and name != "Conv1D" for name in layers)
+
+
 def looks_like_transformer(facts: Facts) -> bool:
     """The same before anything was exported, by the layers of the target."""
     layers = target(facts).about.get("layers") or {}
-    if any(name.startswith("Conv") for name in layers):
+    if has_convolutions(layers):
         return False
     return "LayerNorm" in layers or any(str(n).endswith(_ATTENTION) for n in layers)
 

@@ -132,3 +132,10 @@ def test_the_best_lossless_swap_is_confirmed_beside_a_better_lossy_one() -> None
     assert different([INT8, *others, SWAP, THREADS]) == [INT8, SWAP, THREADS]
     names = [v.name for v in by_promise([INT8, SWAP, THREADS])]
     assert names == ["int8", "int8 + threads", "swap + threads", "swap", "threads"]
+
+
+def test_the_linear_layers_that_gpt_2_calls_conv1d_are_no_convolutions() -> None:
+    writer = module(layers={"Conv1D": 16, "LayerNorm": 9, "Embedding": 2, "Linear": 1})
+    assert DynamicInt8().applies(facts(writer)).yes
+    assert WeightInt8().applies(facts(writer)).yes
+    assert not StaticInt8().applies(facts(writer)).yes
