@@ -173,6 +173,7 @@ def test_those_who_say_nothing_and_those_who_read_nothing_keep_nobody_waiting() 
         head, body = get(number)
         assert head.startswith(b"HTTP/1.1 200")
         assert len(body) > 20_000_000
+        assert number.server.connections <= MOST_CLIENTS
 
 
 def test_who_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
