@@ -152,7 +152,8 @@ def _made(
             meanwhile=_progress(workshop, folder, str(order["recipe"])),
         )
         cost = Cost(replay.cpu_s or 0.0, replay.wall_s or 0.0, replay.energy_j)
-        ended = replay.tail()
+        late = replay.state == "timeout"
+        ended = "its time was up: a larger --budget" if late else replay.tail()
     except KeyboardInterrupt:
         workshop.interrupted = True
         told = read_json(os.path.join(folder, "progress.json"))  # the least that it used

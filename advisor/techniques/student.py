@@ -23,6 +23,8 @@ from advisor.techniques.swapping import (
 from advisor.workshop import CannotBuildError, Workshop
 
 _TRIED = 3  # of the students that pass, the smallest
+# Of the time for changing the model: exporting and measuring students takes some, and plans err.
+_PLANNED_SHARE = 0.7
 _RISK = "it knows only what the captured inputs showed: watch inputs unlike them"
 
 
@@ -83,7 +85,7 @@ def students(facts: Facts, workshop: Workshop, recipe: str = "students") -> Comp
             "limit": 1 - workshop.gate.least("agreement"),
             "limits": limits(workshop.gate),
             "seed": workshop.seed,
-            "planned_s": workshop.compress_s,
+            "planned_s": _PLANNED_SHARE * workshop.compress_s,
             "copies": 0,  # the recipe makes changed inputs of its own
             "factory": factory(workshop),
         },

@@ -15,7 +15,7 @@ from .thinned import CannotThinError
 
 _FACTORS = (0.125, 0.25, 0.375, 0.5, 0.75)
 # Beyond this share of the teacher's multiplications a student is no saving worth learning for.
-_MOST_WORK = 0.7
+_MOST_WORK = 0.9
 
 
 class Candidate(NamedTuple):

@@ -136,9 +136,9 @@ class Lesson:
         finally:
             job.learn = before
         drift = job.drift(student)
-        near = judged(student, job.answer, self._near, job.outputs)
         if learnt.ended_early and not self._keeps(drift):
             return None
+        near = judged(student, job.answer, self._near, job.outputs)
         about = {
             "kind": candidate.kind,
             "student": candidate.name,
@@ -151,9 +151,10 @@ class Lesson:
             "inputs": sum(pair.batch.rows for pair in self._learn),
         }
         passed = self._keeps(drift)
-        rule = rule_of(job, student)
+        # Little is left to do once the time is up: what passes is kept, and no more is found out.
+        rule = None if job.out_of_time() else rule_of(job, student)
         if passed or rule is not None:
-            about["perturbed"] = self._perturbed(student)
+            about["perturbed"] = [] if job.out_of_time() else self._perturbed(student)
             about["cascade"] = rule
             step = job.exported(_folder_name(key), student, {**about, "passes": passed})
             worth_it = step["cpu_ratio"] <= _WORTH_IT

@@ -194,7 +194,7 @@ def test_an_encoder_loses_layers_and_keeps_what_the_others_know(tmp_path: Path) 
         assert torch.equal(model.layer[0][1].weight, module.layer[1][1].weight)
         found, reasons = candidates.ladders(work)
         assert [[each.name for each in ladder] for ladder in found] == [
-            ["1 of 4 blocks", "2 of 4 blocks"]
+            ["1 of 4 blocks", "2 of 4 blocks", "3 of 4 blocks"]
         ]
         assert any("no standard student" in reason for reason in reasons)
 
