@@ -72,9 +72,9 @@ class AlertJudge:
             return None if value is None else (value, f"{alert.subject} is {value:.6g}")
         if alert.kind == "drift":
             return self._drift(alert)
-        before = self.work.before(work.t_mono_ns, alert.window_s)
         if alert.kind == "latency":
-            return _latency(alert, work, before)
+            return _latency(alert, work, self.work.before(work.t_mono_ns, alert.window_s))
+        before = self.work.first_done(work.t_mono_ns, alert.window_s, alert.subject)
         return _energy(alert, work, before, modelled=modelled)
 
     def _drift(self, alert: Alert) -> tuple[float, str] | None:

@@ -84,6 +84,18 @@ class WorkWatch:
             self._looks.popleft()
         return work
 
+    def first_done(self, now_ns: int, window_s: float, unit: str) -> Work:
+        """As `before`, but where the window begins before the first of a unit, from that on.
+
+        What a job did before it began (importing, loading) is in nobody's figure.
+        """
+        begin = self.before(now_ns, window_s)
+        if begin.done.get(unit):
+            return begin
+        return next(
+            (x for x in self._looks if x.t_mono_ns >= begin.t_mono_ns and x.done.get(unit)), begin
+        )
+
     def before(self, now_ns: int, window_s: float) -> Work:
         """The sums as they were at the beginning of the window that ends now."""
         limit_ns = now_ns - round(window_s * 1e9)

@@ -70,10 +70,21 @@ def test_energy_by_unit_is_what_was_used_in_the_window_over_what_was_done() -> N
     assert 2 < found[0].value < 5
 
 
+def test_what_a_job_used_before_it_began_is_in_no_figure() -> None:
+    alerts = judge("J/step>2")
+    look(alerts, 0, 0.0)
+    look(alerts, 30, 10_000.0)  # importing
+    for second in range(31, 60):
+        take(alerts, [StepsSaid(1, 0, (second - 30) * 10)])
+        assert look(alerts, second, 10_000.0 + (second - 30) * 10) == [], "one joule a step"
+    assert alerts.never_judged() == []
+
+
 def test_hooks_counts_of_all_processes_count() -> None:
     alerts = judge("Wh/request>0.001")
+    take(alerts, [CountSaid(1, 0, "request", 1, None), CountSaid(2, 0, "request", 1, None)])
     look(alerts, 0, 0.0)
-    take(alerts, [CountSaid(1, 0, "request", 5, None), CountSaid(2, 0, "request", 5, None)])
+    take(alerts, [CountSaid(1, 0, "request", 6, None), CountSaid(2, 0, "request", 6, None)])
     (found,) = look(alerts, 10, 100.0)
     assert found.value == pytest.approx(10.0)
     assert found.words.startswith("0.00278 Wh/request, over 10 in 10")
