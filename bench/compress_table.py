@@ -54,6 +54,8 @@ def _one(found: CompressedRow) -> str:
             str(point["name"]), f"{point['cost_ratio']:.3f}", f"{100 * point['drift']:.1f} %",
             "yes" if point.get("on_front") else "",
         ]  # fmt: skip
+        if point.get("refused"):
+            cells = [str(point["name"]), f"refused: {point['refused']}", "", ""]
         lines.append(f"| {' | '.join(_cell(c) for c in cells)} |")
     if found.per_token or found.spent:
         lines += ["", "; ".join(t for t in (found.per_token, found.spent) if t) + "."]
