@@ -44,10 +44,15 @@ def rule_of(job: Any, student: Any) -> dict[str, Any] | None:
     order = confidence.argsort(descending=True)
     wrong = (~right[order]).cumsum(0)
     allowed = job.limit * len(right)
-    kept = int((wrong <= allowed).sum())
-    if not kept:
+    ranked = confidence[order]
+    # Rows that are equally sure are let through together, or not at all.
+    ends = torch.ones_like(right)
+    ends[:-1] = ranked[:-1] > ranked[1:]
+    usable = (ends & (wrong <= allowed)).nonzero()
+    if not len(usable):
         return None
-    threshold = float(confidence[order[kept - 1]])
+    kept = int(usable[-1]) + 1
+    threshold = float(ranked[kept - 1])
     escalated = float((confidence < threshold).float().mean())
     if escalated > _MOST_ESCALATED:
         return None
