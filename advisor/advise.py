@@ -29,7 +29,7 @@ from advisor.techniques import compresses, techniques
 from advisor.techniques.base import Applicability, Builds, Facts, Variant
 from advisor.trials import Trial, counted_or_modelled, energy_j
 from advisor.workload import Workload
-from advisor.workshop import Workshop
+from advisor.workshop import Cost, Workshop
 
 # Of the budget: after that nothing further is tried out, so that what works can be measured.
 _TRYING_SHARE = 0.35
@@ -104,6 +104,7 @@ def _search(  # noqa: PLR0917 - one call, all of it needed
     finalists: list[Variant] = []
     answers: list[Answer] = []
     reference: Variant | None = None
+    building = Cost(energy_j=0.0)
     aside: dict[str, object] = {"trace": None, "hot_spots": None, "power_limit": None}
     curve: dict[str, object] | None = None
     built_by: tuple[Workshop, Facts] | None = None
@@ -139,6 +140,7 @@ def _search(  # noqa: PLR0917 - one call, all of it needed
                 entrants = stacks_first(entrants)
             search.interrupted = search.interrupted or bench.interrupted
             curve, built_by = bench.curve, (bench, facts)
+            building = bench.spent
             if bench.spent.cpu_s:
                 notes.append(f"building what was tried took {bench.spent.cpu_s:.3g} CPU-seconds")
         working = same_answers(search, options, entrants, facts, share=_TRYING_SHARE)
@@ -163,7 +165,7 @@ def _search(  # noqa: PLR0917 - one call, all of it needed
                 "too little was seen of it to tell what is outside of the model: give it more work"
             )
     found = Found(unit, entrants, finalists, answers, reference, notes, replayer.inside)
-    found = replace(found, work_kind=replayer.work_kind)
+    found = replace(found, work_kind=replayer.work_kind, building=building)
     aside["compression"] = curve
     document = {**concluded(number, workload, options, search, found), **aside}
     return with_robustness(search, built_by, options, document)

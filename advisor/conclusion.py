@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from advisor.document import Answer, Setting, Work, advice_document
 from advisor.inside import Inside
@@ -15,6 +15,7 @@ from advisor.setting import isolation_in_words, model_power, usable_cpus
 from advisor.techniques.base import Variant
 from advisor.work_kind import WorkKind
 from advisor.workload import Workload
+from advisor.workshop import Cost
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Found:
     notes: list[str]
     inside: Inside | None
     work_kind: WorkKind = "unknown"
+    building: Cost = field(default_factory=Cost)
 
 
 def concluded(
@@ -78,6 +80,7 @@ def concluded(
             cpus=usable_cpus(),
             inside=found.inside,
             earlier=options.earlier,
+            building=found.building,
         ),
     )
 

@@ -34,6 +34,7 @@ from advisor.trials import BASE, BASELINES, Trial, Trials
 from advisor.verdicts import WORTH_IT
 from advisor.work_kind import WorkKind
 from advisor.workload import Workload
+from advisor.workshop import Cost
 from frugalwatch import __version__
 from frugalwatch.machine import cpu_name, memory_bytes
 
@@ -65,12 +66,16 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What the search was given, for whoever wants to repeat it; `earlier`: before a --resume."""
+    """What the search was given, for whoever wants to repeat it; `earlier`: before a --resume.
+
+    `building` is what making what was tried has cost: exports, quantizing, learning.
+    """
 
     budget: str = ""
     cpus: int | None = None
     inside: Inside | None = None
     earlier: Earlier = field(default_factory=Earlier)
+    building: Cost = field(default_factory=lambda: Cost(energy_j=0.0))
 
 
 def advice_document(
@@ -95,7 +100,8 @@ def advice_document(
     setting = setting or Setting()
     itself = against_itself(trials, question)
     unused = setting.earlier.without(trials.all)
-    spent = _spent([*unused, *trials.all], wall_s + sum(t.taken_s or 0.0 for t in unused))
+    wall_s += sum(t.taken_s or 0.0 for t in unused)
+    spent = _spent([*unused, *trials.all], wall_s, setting.building)
     recommended = [j for j in judgements if j.verdict in WORTH_IT]
     others = [j for j in judgements if j.verdict not in WORTH_IT]
     names = [b.name for b in BASELINES]
@@ -143,6 +149,7 @@ def advice_document(
         "tried": _reasons(a for a in answers if a.applicability.yes),
         "not_tried": _reasons(a for a in answers if not a.applicability.yes),
         "spent": spent,
+        "building": {"cpu_s": setting.building.cpu_s, "energy_j": setting.building.energy_j},
         "notes": [*notes, *_beyond(as_written, question)],
         "limits": question.limits.as_json(),
         "power_model": None
@@ -196,11 +203,12 @@ def _began(trial: Trial) -> int:
     return trial.replay.started_utc_ns
 
 
-def _spent(trials: Sequence[Trial], wall_s: float) -> dict[str, float | None]:
-    joules = [t.replay.energy_j for t in trials]
+def _spent(trials: Sequence[Trial], wall_s: float, building: Cost) -> dict[str, float | None]:
+    """What finding it cost: replays, and what was built for them."""
+    joules = [*(t.replay.energy_j for t in trials), building.energy_j]
     known = [j for j in joules if j is not None]
     return {
-        "cpu_s": sum(t.replay.cpu_s or 0.0 for t in trials),
+        "cpu_s": building.cpu_s + sum(t.replay.cpu_s or 0.0 for t in trials),
         "wall_s": wall_s,
         "energy_j": sum(known) if known and len(known) == len(joules) else None,
     }

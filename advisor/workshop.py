@@ -109,7 +109,7 @@ class Workshop:
         self.sample = sample
         self.replayer = replayer
         self.tell = tell
-        self.spent = Cost()
+        self.spent = Cost(energy_j=0.0)
         self.compress_s = COMPRESS_S
         self.limit = 0.01  # the share of answers that may be others
         self.student = ""  # FILE.py:function of the user's that makes a smaller model
@@ -137,9 +137,7 @@ class Workshop:
             raise CannotBuildError(found)
         return found
 
-    def export(
-        self, module: SampledModule, *, training: bool = False, layer: str = ""
-    ) -> Artefact:
+    def export(self, module: SampledModule, *, training: bool = False, layer: str = "") -> Artefact:
         """The module as an ONNX model of 32-bit floats. Raises CannotBuildError.
 
         `training`: the program calls it in training mode, without an effect. `layer` is where run
@@ -166,6 +164,7 @@ class Workshop:
         if kept is not None:  # by an advise that was cut short
             cost = kept["cost"]
             used = Cost(cost.get("cpu_s", 0.0), cost.get("wall_s", 0.0), cost.get("energy_j"))
+            self.spent = self.spent.plus(used)
             return Artefact(folder, used, kept["about"])
         if not goes_on:
             shutil.rmtree(folder, ignore_errors=True)
