@@ -109,7 +109,7 @@ def test_a_student_and_a_cascade_answer_in_the_unmodified_program(tmp_path: Path
     exit_.variants(known)
     refused = exit_.prepare(exit_.variants(known)[0], bench)
     assert not isinstance(refused, tuple)
-    assert "a student in front does the same" in refused.reason  # type: ignore[union-attr]
+    assert "a student in front does the same" in refused.reason
 
 
 def _prepared(technique: Student | Cascade, known: Facts, bench: Workshop) -> tuple:  # type: ignore[type-arg]

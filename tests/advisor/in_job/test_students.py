@@ -13,6 +13,7 @@ pytest.importorskip("onnxruntime")
 
 from advisor.in_job.compressing.job import CannotCompressError
 from advisor.in_job.distilling import candidates, inputs, shallow, standard, students, thinned
+from advisor.in_job.distilling.like import NoStandardError
 from advisor.replacements import onnx_swap
 from tests.advisor.in_job.compressing_kit import clusters, job, taught
 
@@ -26,7 +27,7 @@ def network(width: int = 16) -> Any:
     torch.manual_seed(0)
     nn = torch.nn
 
-    class Block(nn.Module):  # type: ignore[misc, name-defined]
+    class Block(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.conv, self.norm = nn.Conv2d(width, width, 3, 1, 1), nn.BatchNorm2d(width)
@@ -48,7 +49,7 @@ def encoder() -> Any:
     torch.manual_seed(0)
     nn = torch.nn
 
-    class Encoder(nn.Module):  # type: ignore[misc, name-defined]
+    class Encoder(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.table = nn.Embedding(60, 16)
@@ -74,7 +75,8 @@ def images(count: int = 72) -> list[tuple[Any, ...]]:
 
 @pytest.fixture(scope="module")
 def teacher() -> Any:
-    return taught(network(), *clusters(256, 1), steps=25)
+    pictures, kinds = clusters(256, 1)
+    return taught(network(), pictures, kinds, steps=25)
 
 
 @pytest.fixture(autouse=True)
@@ -115,7 +117,7 @@ def test_a_small_student_answers_as_the_network_did_without_labels(
 
 
 def test_the_same_seed_makes_the_same_student_and_a_killed_recipe_goes_on(
-    tmp_path: Path, teacher: Any
+    tmp_path: Path, teacher: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = []
     for name in ("one", "two"):
@@ -138,7 +140,7 @@ def test_the_same_seed_makes_the_same_student_and_a_killed_recipe_goes_on(
     steps.write_text(json.dumps(kept))
     with job(tmp_path / "one", teacher, images(), copies=0, limit=0.05, planned_s=1) as work:
         said: list[str] = []
-        work.say = said.append
+        monkeypatch.setattr(work, "say", said.append)
         students.build(work)
     assert sum(text.startswith("teaching") for text in said) == 1
     assert json.loads(path.read_text())[last]["drift"] == first[last]["drift"]
@@ -157,7 +159,7 @@ def test_no_student_is_kept_that_answers_otherwise(tmp_path: Path, teacher: Any)
         "def make_student(teacher):\n"
         "    return Blind()\n"
     )
-    options = {"factory": f"{file}:make_student", "limit": 0.01, "planned_s": 1}
+    options: dict[str, Any] = {"factory": f"{file}:make_student", "limit": 0.01, "planned_s": 1}
     with (
         job(tmp_path, teacher, images(), copies=0, **options) as work,
         pytest.raises(CannotCompressError, match="none of 1 students keeps the limit"),
@@ -222,7 +224,7 @@ def test_rows_of_numbers_get_a_few_layers_and_answer_in_shares_if_the_teacher_do
 def test_what_answers_with_several_tensors_has_no_standard_student(tmp_path: Path) -> None:
     import torch
 
-    class Two(torch.nn.Module):  # type: ignore[misc, name-defined]
+    class Two(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.a, self.b = torch.nn.Linear(6, 3), torch.nn.Linear(6, 2)
@@ -233,7 +235,7 @@ def test_what_answers_with_several_tensors_has_no_standard_student(tmp_path: Pat
     calls = [(torch.randn(1, 6),) for _ in range(60)]
     with (
         job(tmp_path, Two().eval(), calls, copies=0) as work,
-        pytest.raises(standard.NoStandardError, match="more than one"),
+        pytest.raises(NoStandardError, match="more than one"),
     ):
         standard.students(work)
 
@@ -266,7 +268,7 @@ def test_a_students_own_factory_comes_instead_of_all_others(tmp_path: Path, teac
         "    nn = torch.nn\n"
         "    return nn.Sequential(nn.Flatten(), nn.Linear(144, 4))\n"
     )
-    options = {"factory": f"{file}:make_student", "limit": 0.1, "planned_s": 3}
+    options: dict[str, Any] = {"factory": f"{file}:make_student", "limit": 0.1, "planned_s": 3}
     with job(tmp_path, teacher, images(), copies=0, **options) as work:
         found, _ = candidates.ladders(work)
         assert [each.name for each in found[0]] == ["make_student"]
@@ -281,7 +283,7 @@ def test_a_threshold_lets_no_more_answers_change_than_the_limit(
 
     from advisor.in_job.distilling.confidence import rule_of
 
-    class Half(torch.nn.Module):  # type: ignore[misc, name-defined]
+    class Half(torch.nn.Module):
         """As the teacher, but unsure and wrong about the last class."""
 
         def forward(self, x: Any) -> Any:
