@@ -1,8 +1,8 @@
 """A student in front of the original: it answers where it is sure, and asks the original else.
 
-The threshold of its confidence is set on inputs of the calibration part. A student too small to
-stand alone may do here. How often it asks is counted on inputs that nothing was set by; latencies
-include the calls of the original, since the whole is measured.
+The threshold of its confidence is set on inputs that taught it nothing, of the screening part. A
+student too small to stand alone may do here. How often it asks is counted on inputs that nothing
+was set by; latencies include the calls of the original, since the whole is measured.
 """
 
 from __future__ import annotations

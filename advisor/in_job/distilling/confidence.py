@@ -1,7 +1,8 @@
 """When a student is sure enough to answer alone: a threshold, set on inputs that taught it nothing.
 
-Those are captured inputs of the calibration part, changed anew. They are harder than real ones, so
-the threshold is on the cautious side.
+Those are the held-out inputs of the screening part, as they are and changed. Of what it learnt
+from, changed or not, a student is surer than it has reason to be. The changed ones are harder than
+real ones, so the threshold is on the cautious side.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ def rule_of(job: Any, student: Any) -> dict[str, Any] | None:
     generator = torch.Generator().manual_seed(job.seed + _SEED)
     shares = False
     with torch.no_grad():
-        for _ in range(_TIMES):
-            for pair in job.learn:
-                batch = disturbed(pair.batch, generator, _STRENGTH)
+        for time in range(_TIMES + 1):
+            for pair in job.held:
+                batch = disturbed(pair.batch, generator, _STRENGTH) if time else pair.batch
                 own = job.answer(student, batch.inputs)[name]
                 theirs = job.answer(job.module, batch.inputs)[name]
                 if own.dim() != 2 or own.shape[1] < 2:

@@ -51,7 +51,7 @@ def build(job: Any) -> dict[str, Any]:
     rows = sum(pair.batch.rows for pair in job.learn)
     copies = int(min(_MOST_COPIES, _TEACHER_SHARE * planned_s * _ANSWERING / (rows * work)))
     job.say(f"asking the model {rows * (copies + 1)} inputs like those captured")
-    each_s = (1 - _TEACHER_SHARE) * planned_s / (_LESSONS + len(ladders) - 1)
+    each_s = (1 - _TEACHER_SHARE) * planned_s / _LESSONS  # later ladders get what is left
     lesson = Lesson(job, learning_set(job, copies), each_s, work)
     for ladder in ladders:
         least = lesson.smallest()
