@@ -135,8 +135,8 @@ FIELDS: Mapping[str, Field] = {
     ),
     "remote_runs": Field(
         "choice",
-        "Whose totals are sent when a run is over: of none, of runs that nodes share, of all; or of "
-        "all and every minute while they run.",
+        "Whose totals are sent when a run is over: of none, of runs that nodes share, of all; or of"
+        " all and every minute while they run.",
         choices=("off", "shared", "all", "live"),
         project_may_set=False,
     ),
@@ -172,9 +172,7 @@ FIELDS: Mapping[str, Field] = {
         "Patterns of what is stored as *** in command lines; of a pattern with groups, the groups.",
         project_may_set=False,
     ),
-    "profile_days": Field(
-        "number", "Days after which profiles of runs are deleted.", 1.0, 36500.0
-    ),
+    "profile_days": Field("number", "Days after which profiles of runs are deleted.", 1.0, 36500.0),
     "search_storage": Field(
         "text",
         "Database URL for the search of `advise --family`, as Optuna takes it; else a file beside"

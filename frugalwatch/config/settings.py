@@ -40,7 +40,7 @@ class Settings(NamedTuple):
     daemon_socket: str | None = None  # where the daemon serves, and where runs look for it
     daemon_group: str = "frugalwatch"  # whose members the daemon serves
     remote_write_url: str | None = None  # where the ledger is sent; None: nowhere
-    remote_query_url: str | None = None  # where that server is asked; None: beside the address above
+    remote_query_url: str | None = None  # where it is asked; None: beside the address above
     remote_token_env: str | None = None  # variable with the bearer token
     remote_tenant: str | None = None  # of Mimir and the like
     remote_node: str | None = None  # this node's name there; None: the host's
