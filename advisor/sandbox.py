@@ -73,7 +73,12 @@ def _is_kept(path: str) -> bool:
 
 
 def isolate(
-    cwd: str, environment: dict[str, str], *, cover: bool, network: bool, open_folders: list[str] | tuple[str, ...] = ()
+    cwd: str,
+    environment: dict[str, str],
+    *,
+    cover: bool,
+    network: bool,
+    open_folders: list[str] | tuple[str, ...] = (),
 ) -> None:
     """Move this process into namespaces of its own. Raises IsolationError with the reason.
 

@@ -13,8 +13,9 @@ from advisor.techniques.channels_last import ChannelsLast
 from advisor.techniques.compiled import Compiled
 from advisor.techniques.compression_stack import CompressionStack
 from advisor.techniques.cudnn_benchmark import CudnnBenchmark
-from advisor.techniques.half_weights import HalfWeights
+from advisor.techniques.drop_in import DropIn
 from advisor.techniques.early_exit import EarlyExit
+from advisor.techniques.half_weights import HalfWeights
 from advisor.techniques.inference_mode import InferenceMode
 from advisor.techniques.loader_workers import LoaderWorkers
 from advisor.techniques.onnx_gpu import OnnxRuntimeCuda, OnnxRuntimeTensorRt
@@ -57,7 +58,7 @@ def techniques(*, hook: bool = True, family: Family = "runtime") -> tuple[Techni
     """
     if family == "compress":
         return _compressing() if hook else ()
-    outside: tuple[Technique, ...] = (Threads(), Spinning(), Allocator())
+    outside: tuple[Technique, ...] = (Threads(), Spinning(), Allocator(), DropIn())
     inside: tuple[Technique, ...] = (
         OnnxRuntime(),
         StaticInt8(),
