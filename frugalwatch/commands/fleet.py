@@ -30,8 +30,8 @@ def command(
     \b
     frugalwatch fleet                      the runs that nodes told of
     frugalwatch fleet my-training          what FRUGALWATCH_RUN_ID was
-    frugalwatch fleet slurm:4711           a job of SLURM; torchelastic:ID and ray:ID likewise
-    frugalwatch fleet last                 the run that this machine's ledger has last
+    frugalwatch fleet slurm:4711           a SLURM job; torchelastic:ID, ray:ID
+    frugalwatch fleet last                 this machine's last run
 
     Asks the Prometheus-compatible server that the nodes send to (`frugalwatch send`). The total is
     the sum of the nodes' ledgers; a node that has told no end yet is named. `frugalwatch merge`

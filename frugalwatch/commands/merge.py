@@ -33,9 +33,9 @@ def command(
     """Put copied ledgers of several nodes together, and show what runs took on all of them.
 
     \b
-    frugalwatch merge node*.db                     the runs that nodes share, with their totals
+    frugalwatch merge node*.db                     the runs that nodes share
     frugalwatch merge node*.db --run my-training   one of them, by node
-    frugalwatch merge node*.db --into all.db       keep them in one ledger, for show, runs, export
+    frugalwatch merge node*.db --into all.db       keep them in one ledger
 
     The files are only read. Merging one twice, or a newer copy of it, changes nothing else: a run
     is taken once, and of two states of a run the one that knows more about its end. Energy of

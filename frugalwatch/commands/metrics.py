@@ -68,9 +68,9 @@ def command(
 
     \b
     frugalwatch metrics                          once, to standard output
-    frugalwatch metrics --serve 127.0.0.1:9477   until Ctrl-C, read anew at most once a second
+    frugalwatch metrics --serve 127.0.0.1:9477   until Ctrl-C
     frugalwatch metrics --runs                   with the runs of the last hour
-    frugalwatch metrics --otlp http://127.0.0.1:4318        to an OpenTelemetry collector
+    frugalwatch metrics --otlp http://127.0.0.1:4318   to OpenTelemetry
     frugalwatch metrics --dashboard > frugalwatch.json      to import into Grafana
 
     Joules are cumulative over everything in the ledger, in whole joules; each says how it is known

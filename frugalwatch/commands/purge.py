@@ -46,7 +46,7 @@ def command(
     frugalwatch purge --older-than 90d --yes     delete it
     frugalwatch purge 12 -1 --yes                runs 12 and the last one
     frugalwatch purge --command secret --yes     all whose command has this text
-    frugalwatch purge --all --keep-totals --yes  figures stay; commands, folders, details go
+    frugalwatch purge --all --keep-totals --yes  figures stay, texts go
 
     Runs that go on are left alone. Advice is deleted by age, by text or with --all; where runs are
     named it stays. What was calibrated, and what is known of this machine, stays. There is no way

@@ -57,10 +57,10 @@ def command(
     """Send the ledger to the site's server: Prometheus, VictoriaMetrics, Mimir.
 
     \b
-    frugalwatch send                       what is new, once: for cron, or the end of a job script
+    frugalwatch send                       what is new, once: for cron
     frugalwatch send --follow              until Ctrl-C
-    frugalwatch send --status              how far it is, and what the server refused
-    frugalwatch send --ledger node7.db --node node7      a copied ledger, for a node without network
+    frugalwatch send --status              how far it is, and what was refused
+    frugalwatch send --ledger node7.db --node node7   a copied one
 
     The server is `remote_write_url` of the configuration. A server that is down costs nothing but
     time: the ledger keeps everything, and the next `send` goes on from there. Exit status 1 if the
