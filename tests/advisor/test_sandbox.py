@@ -135,7 +135,7 @@ def test_a_user_without_rights_gets_the_same_layers(
     for path in (home, home / "precious", home / "open"):
         if os.getuid() == 0:
             os.chown(path, NOBODY, NOBODY)
-    ours = {"report": str(home / "report"), "open_folder": str(home / "open")}
+    ours = {"report": str(home / "report"), "open_folders": [str(home / "open")]}
     order = json.dumps({**_NOTHING, **ours})
     python = "/usr/bin/python3" if os.getuid() == 0 else sys.executable
     if not os.path.exists(python):
