@@ -91,6 +91,7 @@ class Shelf:
     """
 
     _SLOT = 16384
+    _TRIES = 20
 
     def __init__(self) -> None:
         size = 8 + 2 * self._SLOT
@@ -122,13 +123,21 @@ class Shelf:
         return True
 
     def get_bytes(self) -> bytes:
-        """What was stored last, empty if nothing was."""
-        version = self._version()
-        if version == 0:
-            return b""
-        offset = 8 + (version % 2) * self._SLOT
-        length = int.from_bytes(self._memory[offset : offset + 4], "little")
-        return bytes(self._memory[offset + 4 : offset + 4 + length])
+        """What was stored last, empty if nothing was.
+
+        A writer that is two ahead overwrites what is being read: then it is read again. Empty, too,
+        where the reader never gets to an end before that.
+        """
+        for _ in range(self._TRIES):
+            version = self._version()
+            if version == 0:
+                return b""
+            offset = 8 + (version % 2) * self._SLOT
+            length = int.from_bytes(self._memory[offset : offset + 4], "little")
+            data = bytes(self._memory[offset + 4 : offset + 4 + length])
+            if self._version() == version:
+                return data
+        return b""
 
     def _version(self) -> int:
         return int.from_bytes(self._memory[0:8], "little")
