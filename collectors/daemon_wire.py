@@ -53,7 +53,9 @@ def take_frame(buffer: bytearray, longest: int) -> bytes | None:
 def decode(body: bytes) -> Message:
     """The message in a frame. Raises FrameError if it is no JSON object of this version."""
     try:
-        message = json.loads(body)
+        # Of bytes, json would guess the encoding, and import what it guessed: a process that has
+        # given up its rights may not be able to.
+        message = json.loads(body.decode())
     except (ValueError, RecursionError) as error:
         raise FrameError(f"no JSON: {error}"[:200]) from None
     if not isinstance(message, dict):

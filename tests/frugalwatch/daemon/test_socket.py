@@ -142,6 +142,15 @@ def test_what_is_no_request_gets_an_error_and_the_door(daemon: DaemonKit, data: 
         assert answer(connection) == {}
 
 
+def test_text_that_is_not_utf_8_is_malformed_and_ends_nothing(daemon: DaemonKit) -> None:
+    before = server_pid(daemon)
+    for body in (b"\x00\xc6\x06I\xcc", "{}".encode("utf-32"), "{}".encode("utf-16-le")):
+        with connect(daemon) as connection:
+            connection.sendall(len(body).to_bytes(4, "big") + body)
+            assert answer(connection)["code"] == "malformed"
+    assert server_pid(daemon) == before
+
+
 def test_an_unknown_wish_gets_an_error_and_may_ask_again(daemon: DaemonKit) -> None:
     with connect(daemon) as connection:
         for want in ({"want": "passwords"}, {"want": ["watch"]}, {}):
