@@ -31,7 +31,7 @@ import pytest
 READY_S = 60.0
 STOP_S = 30.0
 _TIMEOUT_S = 20.0
-_UNPACKED = Path(__file__).parents[2] / ".servers"
+_SERVERS = Path(__file__).parents[2] / ".servers"
 
 
 class Series(NamedTuple):
@@ -52,8 +52,8 @@ class QueryError(AssertionError):
 
 def program(name: str) -> str:
     """The path of a server's program; skips the test where it is not installed."""
-    unpacked = os.environ.get("FRUGALWATCH_TEST_SERVERS") or str(_UNPACKED)
-    path = f"{os.environ.get('PATH', os.defpath)}:{unpacked}/root/usr/bin"
+    servers = os.environ.get("FRUGALWATCH_TEST_SERVERS") or str(_SERVERS)
+    path = f"{os.environ.get('PATH', os.defpath)}:{servers}/unpacked/usr/bin"
     found = shutil.which(name, path=path)
     if found is None:
         pytest.skip(f"{name} is not installed: make test-servers fetches it")

@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,6 @@ from tests.support.fake_sysfs import PowercapTree, Zone
 
 ENERGY = "frugalwatch_energy_joules_total"
 RUN_ENERGY = "frugalwatch_run_energy_joules_total"
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    one = Receiver()
-    yield one
-    one.close()
-    assert one.faults == []
 
 
 @pytest.fixture

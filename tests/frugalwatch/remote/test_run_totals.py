@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,14 +18,6 @@ from tests.frugalwatch.remote.nodes import Node, Sending
 from tests.frugalwatch.remote.receiver import Receiver
 
 RUN_ENERGY = "frugalwatch_run_energy_joules_total"
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    one = Receiver()
-    yield one
-    one.close()
-    assert one.faults == []
 
 
 def states(node: Node) -> list[str]:

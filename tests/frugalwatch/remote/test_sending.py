@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,14 +13,6 @@ from tests.frugalwatch.remote.nodes import MONO_0, Node, Sending
 from tests.frugalwatch.remote.receiver import Receiver
 
 ENERGY = "frugalwatch_energy_joules_total"
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    one = Receiver()
-    yield one
-    one.close()
-    assert one.faults == []
 
 
 def stored_uj(receiver: Receiver, **labels: str) -> int:
