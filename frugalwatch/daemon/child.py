@@ -85,6 +85,20 @@ class Child:
         self._started_ns = now_ns
 
 
+class News:
+    """Which of the reasons why processes ended are new: the same one is not said twice in a row."""
+
+    def __init__(self) -> None:
+        self._said: str | None = None
+
+    def of(self, ended: str | None) -> str | None:
+        """The reason, if it is to be said."""
+        if ended is None or ended == self._said:
+            return None
+        self._said = ended
+        return ended
+
+
 def forked(name: str, place: str, work: Callable[[int], None]) -> Start:
     """A fork that does `work`, called `name` in `ps`; for a caller that has one thread.
 

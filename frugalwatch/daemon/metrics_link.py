@@ -6,11 +6,11 @@ with the process that writes it. The sampler does nothing for a scrape.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping
 
-from frugalwatch.daemon.child import Child, spawned
+from frugalwatch.daemon.child import Child, News, spawned
+from frugalwatch.ledger.quarantine import identity
 
 
 class MetricsLink:
@@ -19,11 +19,11 @@ class MetricsLink:
     def __init__(self, address: str, ledger: str, environ: Mapping[str, str]) -> None:
         self.address = address
         self._ledger = ledger
-        self._file = _identity(ledger)
+        self._file = identity(ledger)
         arguments = ("metrics", "--beside-daemon", "--serve", address, "--ledger", ledger)
         self._start = spawned((*program(), *arguments), environ)
         self._child = Child(self._start)
-        self._noted: str | None = None
+        self._news = News()
 
     def tend(self) -> str | None:
         """Start the process if there is none, once its pause is over; why the last one ended.
@@ -31,29 +31,17 @@ class MetricsLink:
         The same reason is not said twice in a row: a port that another program holds stays so.
         The process has given up the right to open files: with another ledger another one starts.
         """
-        file = _identity(self._ledger)
+        file = identity(self._ledger)
         if file != self._file and file is not None:
             if self._file is not None:
                 self._child.close()
                 self._child = Child(self._start)
             self._file = file
-        ended = self._child.tend()
-        if ended is None or ended == self._noted:
-            return None
-        self._noted = ended
-        return ended
+        return self._news.of(self._child.tend())
 
     def close(self) -> None:
         """Let the process end."""
         self._child.close()
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def program() -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from frugalwatch.daemon.child import Child, spawned
+from frugalwatch.daemon.child import Child, News, spawned
 from frugalwatch.daemon.metrics_link import program
 
 
@@ -18,18 +18,14 @@ class SendLink:
     def __init__(self, ledger: str, environ: Mapping[str, str]) -> None:
         arguments = ("send", "--follow", "--beside-daemon", "--ledger", ledger)
         self._child = Child(spawned((*program(), *arguments), environ))
-        self._noted: str | None = None
+        self._news = News()
 
     def tend(self) -> str | None:
         """Start the process if there is none, once its pause is over; why the last one ended.
 
         The same reason is not said twice in a row.
         """
-        ended = self._child.tend()
-        if ended is None or ended == self._noted:
-            return None
-        self._noted = ended
-        return ended
+        return self._news.of(self._child.tend())
 
     def close(self) -> None:
         """Let the process end."""

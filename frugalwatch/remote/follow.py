@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from frugalwatch.ledger.connection import trouble
+from frugalwatch.ledger.quarantine import identity
 from frugalwatch.remote.backoff import Backoff
 from frugalwatch.remote.cursor import Loss
 from frugalwatch.remote.deliver import UnavailableError
@@ -80,7 +81,7 @@ class Follower:
     ) -> None:
         self._sender = sender
         self._ledger = ledger
-        self._file = _identity(ledger)
+        self._file = identity(ledger)
         self._every_s = every_s
         self._say = say
         self._stopped = threading.Event()
@@ -101,7 +102,7 @@ class Follower:
         """Send until stopped, or until another file takes the ledger's place."""
         while not self._stopped.is_set():
             self._stopped.wait(self._pass())
-            if _identity(self._ledger) != self._file:
+            if identity(self._ledger) != self._file:
                 self._say(f"{self._ledger} is another file now")
                 return
 
@@ -152,14 +153,6 @@ def stop_at_end_of_input(follower: Follower) -> None:
         follower.stop()
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def said_of(loss: Loss) -> str:
