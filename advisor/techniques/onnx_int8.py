@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from advisor.gates.splits import part_of
+from advisor.compression.building import calls_of
 from advisor.sampling import SampledCall, SampledModule
 from advisor.techniques.base import Applicability, Change, Facts, Variant
 from advisor.techniques.onnx_runtime import RISK
@@ -145,13 +145,7 @@ class StaticInt8(OnnxInt8):
 
 def calibration_calls(module: SampledModule) -> list[SampledCall]:
     """Calls that calibrate, and so take no part in screening or judging."""
-    found: dict[str, SampledCall] = {}
-    for call in module.kept:
-        first = next(iter(call.shapes.values()), ("", ()))[1]
-        rows = first[0] if first else 1
-        if part_of(call.number, rows) == "calibration" and call.inputs_digest:
-            found.setdefault(call.inputs_digest, call)
-    return list(found.values())[:MOST_CALIBRATION]
+    return calls_of(module, "calibration")[:MOST_CALIBRATION]
 
 
 def _units_or_not(facts: Facts) -> Applicability:

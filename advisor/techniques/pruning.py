@@ -15,7 +15,7 @@ from advisor.gates.splits import CALIBRATION_SHARE
 from advisor.sampling import SampledModule
 from advisor.techniques.base import Applicability, Change, Facts, Variant
 from advisor.techniques.compression_stack import is_searched
-from advisor.techniques.onnx_int8 import MOST_CALIBRATION, DynamicInt8, StaticInt8
+from advisor.techniques.onnx_int8 import DynamicInt8, StaticInt8, calibration_calls
 from advisor.techniques.onnx_runtime import RISK
 from advisor.techniques.swapping import (
     TINY_PARAMETERS,
@@ -128,7 +128,7 @@ def in_int8(facts: Facts, variant: Variant, step: Step, workshop: Workshop) -> l
     builder = DynamicInt8.builder
     if not looks_like_transformer(facts):
         builder = StaticInt8.builder
-        calls = calls_of(target(facts), "calibration")[:MOST_CALIBRATION]
+        calls = calibration_calls(target(facts))
         asked["calibration"] = [str(call.inputs_path) for call in calls]
         asked["digests"] = [call.inputs_digest for call in calls]
     name = f"{os.path.basename(os.path.dirname(step.folder))}-{step.name}-int8"
