@@ -67,12 +67,12 @@ class SamplerLink:
             os.waitpid(self.pid, 0)
             self.pid = None
 
-    def begin(self, job: JobStart) -> None:
+    def begin(self, job: JobStart, inherited: tuple[int, ...]) -> None:
         """The job has started: tell the sampler that waits for it, or fork one."""
         self._job = job
         if self.pid is None:
             self._deaths = self._quick_deaths = 0
-            self.start()
+            self._fork(inherited)
             return
         data = job.packed()
         try:

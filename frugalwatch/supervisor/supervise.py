@@ -105,16 +105,18 @@ def supervise(request: Request) -> Outcome:
         link.abandon()
         plan.clean_up()
         return Outcome(job.exit_code, None, None, job.message)
-    let_go(inherited, keep=(STDOUT, STDERR) if request.keep_stdout else (STDERR,))
     start = JobStart(
         job.pid, job.started_mono_ns, job.started_utc_ns, busy_us, zeros, tuple(attempt.warnings)
     )
+    # First of all: we may be killed at any moment.
+    attempt("sampler", lambda: link.begin(start, inherited), None)
+    let_go(inherited, keep=(STDOUT, STDERR) if request.keep_stdout else (STDERR,))
     crier = None if plan.page is None else attempt("budget", lambda: _crier(request, plan), None)
     watch = Watch(
         job, link, plan.cgroup, plan.host, wait_descendants=request.wait_descendants, crier=crier
     )
     try:
-        outcome = _watch(link, start, watch)
+        outcome = _watch(link, watch)
     except Exception as error:  # noqa: BLE001 - the job is running, and its status is still owed
         code = exit_code(watch.status) if watch.status is not None else wait_plainly(job.pid)
         outcome = Outcome(code, None, None, f"energy unknown: {error!r}")
@@ -196,8 +198,7 @@ def _start(
     return job
 
 
-def _watch(link: SamplerLink, start: JobStart, watch: Watch) -> Outcome:
-    link.begin(start)
+def _watch(link: SamplerLink, watch: Watch) -> Outcome:
     end = watch.until_the_end()
     answer = link.finish(end, patience_s=PATIENCE_S, interrupted=_Impatience())
     return Outcome(end.exit_code, end, answer, sampler_pid=link.pid if answer else None)

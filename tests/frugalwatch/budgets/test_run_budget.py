@@ -117,8 +117,8 @@ def test_the_budget_still_holds_when_the_supervisor_was_killed(frugalwatch: Frug
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    sampler_of(process.pid)
     job = job_of(process.pid)
+    frugalwatch.wait_for_look()
     os.kill(process.pid, signal.SIGKILL)
     process.wait(timeout=20)
     with until(60, "the job to be ended by the sampler") as again:
