@@ -21,6 +21,9 @@ BASE_STAMP := $(VENV)/.frugalwatch-base
 DEV_STAMP := $(VENV)/.frugalwatch-dev
 PINS := pyproject.toml constraints.txt examples/requirements.txt
 
+# Tests start the program a thousand times; compiling it anew each time would take most of theirs.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-servers check bench clean
 

@@ -1,11 +1,17 @@
-"""Which tests run while no other test does, and which run beside their like only."""
+"""Which tests run while no other test does, and which run beside their like only.
+
+Tests run side by side, one process per core or more, so each computes with one thread unless it
+says otherwise: threads that wait for each other on a core that is taken cost minutes in all.
+"""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 _HERE = Path(__file__).parent
 
 # They hold shares of the CPU, or figures that only a prompt look gives, against a truth: beside a
