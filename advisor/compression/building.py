@@ -7,10 +7,11 @@ an advise that is killed goes on from the last of them. Ctrl-C ends it and keeps
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any  # what JSON gives back
 
@@ -93,6 +94,26 @@ def compress(
     )
     digests = tuple(dict.fromkeys(call.inputs_digest for call in learn if call.inputs_digest))
     return Compressed(artefact, steps, str(artefact.about.get("stopped", "")), digests)
+
+
+def worth_trying(steps: Sequence[Step], most: int) -> list[Step]:
+    """Of steps that come with what saves most first: that one, and others that drift far less.
+
+    What is judged in the end is judged on other inputs, where the boldest step may fail: each one
+    after it drifts half as far at most as the one before. Where there are no such, it is the next.
+    """
+    chosen: list[Step] = []
+    while steps and len(chosen) < most:
+        bold = _drift(chosen[-1]) if chosen else math.inf
+        left = [step for step in steps if step not in chosen]
+        if not left:
+            break
+        chosen.append(next((step for step in left if _drift(step) <= bold / 2), left[0]))
+    return chosen
+
+
+def _drift(step: Step) -> float:
+    return float((step.about.get("drift") or {}).get("value", 0.0))
 
 
 def calls_of(module: SampledModule, part: str) -> list[SampledCall]:

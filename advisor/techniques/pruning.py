@@ -1,7 +1,8 @@
 """Parts of the module taken out step by step, each step learnt again from its own old answers.
 
 Channels, attention heads, MLP widths and whole layers. Nothing but captured inputs is needed. Every
-accepted step is kept; the last ones are tried, also in 8-bit whole numbers where the CPU has units.
+accepted step is kept; the last one and some before it that drift far less are tried, also in 8-bit
+whole numbers where the CPU has units.
 """
 
 from __future__ import annotations
@@ -10,7 +11,14 @@ import math
 import os
 from dataclasses import replace
 
-from advisor.compression.building import Compressed, Step, calls_of, compress, lent_folder
+from advisor.compression.building import (
+    Compressed,
+    Step,
+    calls_of,
+    compress,
+    lent_folder,
+    worth_trying,
+)
 from advisor.gates.splits import CALIBRATION_SHARE
 from advisor.sampling import SampledModule
 from advisor.techniques.base import Applicability, Change, Facts, Variant
@@ -35,7 +43,7 @@ from advisor.workshop import CannotBuildError, Workshop
 
 _LEAST_PARAMETERS = 20_000
 _LEAST_LEARNT = 48
-_TRIED = 3  # of the accepted steps, the last ones
+_TRIED = 3  # of the accepted steps
 LEARNT_RISK = "inputs unlike those captured may be answered worse: watch them"
 
 
@@ -87,10 +95,10 @@ class Pruning:
             return ()
         floats: list[Variant] = []
         whole: list[Variant] = []
-        for step in reversed(made.steps[-_TRIED:]):
+        for step in worth_trying(made.steps[::-1], _TRIED):
             floats.append(step_variant(facts, variant, made, step))
             whole += in_int8(facts, floats[-1], step, workshop)
-        # In 32-bit floats the last one only, unless that is all there is.
+        # In 32-bit floats the boldest one only, unless that is all there is.
         return (*whole, *(floats[:1] if whole else floats))
 
 

@@ -7,7 +7,7 @@ in 8-bit whole numbers where the CPU has units and the student is no trifle.
 
 from __future__ import annotations
 
-from advisor.compression.building import Compressed, Step, compress
+from advisor.compression.building import Compressed, Step, compress, worth_trying
 from advisor.gates.options import GateOptions
 from advisor.techniques.base import Applicability, Change, Facts, Variant
 from advisor.techniques.onnx_runtime import RISK
@@ -22,14 +22,14 @@ from advisor.techniques.swapping import (
 )
 from advisor.workshop import CannotBuildError, Workshop
 
-_TRIED = 3  # of the students that pass, the smallest
+_TRIED = 3  # of the students that pass
 # Of the time for changing the model: exporting and measuring students takes some, and plans err.
 _PLANNED_SHARE = 0.7
 _RISK = "it knows only what the captured inputs showed: watch inputs unlike them"
 
 
 class Student:
-    """The smallest students that keep the limit, run by ONNX Runtime."""
+    """The smallest students that keep the limit, or keep to it far better, run by ONNX Runtime."""
 
     name = "student"
 
@@ -67,7 +67,7 @@ class Student:
         if not passed:
             return Applicability(False, f"{target(facts).kind}: no student keeps the limit")
         chosen: list[Variant] = []
-        for step in passed[:_TRIED]:
+        for step in worth_trying(passed, _TRIED):
             own = step_variant(facts, variant, made, step)
             chosen += [own, *in_int8(facts, own, step, workshop)]
         return tuple(chosen)

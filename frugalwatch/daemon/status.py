@@ -18,6 +18,7 @@ from frugalwatch.errors import FrugalWatchError
 from frugalwatch.ledger.reading import open_reader
 from frugalwatch.machine import boot_key
 from frugalwatch.metrics.probing import answers, url
+from frugalwatch.remote.status import Sending, in_words, sending
 from frugalwatch.sampler.sources import daemon_sockets
 
 _RECENT_NS = 30_000_000_000
@@ -50,7 +51,8 @@ class Status:
     """One daemon, or the lack of one. None is unknown, as most is to who may not read its ledger.
 
     `heartbeat_age_s` is the time since its last commit, which it makes every five seconds.
-    `metrics` is the address and port on which it serves them, None if it does not.
+    `metrics` is the address and port on which it serves them, None if it does not. `sending` has
+    how far its ledger was sent to each server, as in `frugalwatch send --status --json`.
     """
 
     running: bool
@@ -66,6 +68,7 @@ class Status:
     events: tuple[EventSeen, ...] = ()
     metrics: str | None = None
     metrics_answer: bool | None = None
+    sending: tuple[Sending, ...] = ()
 
     def as_json(self) -> dict[str, object]:
         """The same as JSON; SI units in the key names."""
@@ -162,6 +165,7 @@ def _with_ledger(status: Status, places: Places, connection: sqlite3.Connection)
         ),
         metrics=metrics,
         metrics_answer=None if metrics is None else answers(metrics),
+        sending=tuple(sending(connection)),
     )
 
 
@@ -218,6 +222,8 @@ def as_text(status: Status) -> str:
     if status.metrics:
         silent = "" if status.metrics_answer else " (does not answer)"
         lines.append(f"metrics  {url(status.metrics)}{silent}")
+    for each in status.sending:
+        lines.append(f"sending  {in_words(each)}")
     if status.recorded_s is not None and status.interval_s is not None:
         every = f"a look every {status.interval_s:g} s"
         lines.append(f"recorded {duration(status.recorded_s)} of this boot, {every}")

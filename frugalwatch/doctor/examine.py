@@ -74,6 +74,7 @@ def examine(loaded: Loaded, environ: Mapping[str, str]) -> Examination:
 
     from frugalwatch.doctor.daemon import daemon_check
     from frugalwatch.doctor.metrics import metrics_check
+    from frugalwatch.doctor.sending import sending_check
     from frugalwatch.machine import cpu_name
 
     host = Host.from_environment()
@@ -96,6 +97,7 @@ def examine(loaded: Loaded, environ: Mapping[str, str]) -> Examination:
             *_checks(loaded, environ),
             daemon_check(loaded.settings, environ, sources),
             metrics_check(loaded.settings, environ),
+            sending_check(loaded.settings, environ),
         ),
     )
 

@@ -16,6 +16,7 @@ from frugalwatch.report.rows import row
 SCHEMA = "frugalwatch.send-status/1"
 
 Status = dict[str, Any]  # the JSON that is printed
+Sending = dict[str, Any]  # of it, what there is of one server
 
 _TARGETS = """
 SELECT t.url, t.told_utc_ns, t.error, t.error_utc_ns,
@@ -36,17 +37,29 @@ def find_status(conn: sqlite3.Connection, path: str, settings: Settings) -> Stat
         holder = lock_holder(send_lock_path(path))
     except OSError:  # another user's
         holder = None
-    targets = [_document(found) for found in database(conn).query(_TARGETS)]
     return {
         "schema": SCHEMA,
         "ledger": path,
         "configured": settings.remote_write_url is not None,
         "sender_pid": holder,
-        "targets": targets,
+        "targets": sending(conn),
     }
 
 
-def _document(found: dict[str, Any]) -> Status:
+def sending(conn: sqlite3.Connection) -> list[Sending]:
+    """How far the ledger was sent to each server that it was ever sent to. Raises sqlite3.Error."""
+    return [_document(found) for found in database(conn).query(_TARGETS)]
+
+
+def in_words(one: Sending) -> str:
+    """One server and how it stands with it, in a line."""
+    now, newest, error = time.time(), one["newest_value_utc_s"], one["error"]
+    told = "took nothing yet" if newest is None else f"told up to {_ago(now, newest)}"
+    wrong = "" if error is None else f"; wrong: {error} ({_ago(now, one['error_utc_s'])})"
+    return f"{one['url']}, {told}{wrong}"
+
+
+def _document(found: dict[str, Any]) -> Sending:
     newest_ms = found["newest_ms"]
     return {
         "url": found["url"],
@@ -75,7 +88,7 @@ def as_text(status: Status) -> str:
     return "\n".join(lines)
 
 
-def _target(one: Status) -> list[str]:
+def _target(one: Sending) -> list[str]:
     now = time.time()
     taken, newest = one["last_taken_utc_s"], one["newest_value_utc_s"]
     lines = [row("Server", one["url"])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sqlite3
 import subprocess
@@ -15,6 +16,8 @@ from typing import Any
 import psutil
 import pytest
 
+from frugalwatch.config.settings import Settings
+from frugalwatch.doctor.sending import sending_check
 from tests.frugalwatch.daemon.kit import DaemonKit
 from tests.frugalwatch.e2e.kit import Frugalwatch
 from tests.frugalwatch.remote.nodes import Node
@@ -124,12 +127,19 @@ def test_a_server_that_is_down_is_an_exit_status_and_the_next_send_goes_on(
     assert "HTTP 503: busy" in failed.said
     status = json.loads(program("send", "--status", "--json", *to[:4]).stdout)
     assert "503" in status["targets"][0]["error"]
+    settings = Settings(ledger=str(node.path), remote_write_url=receiver.url)
+    check = sending_check(settings, program.environment)
+    assert (check.ok, check.remedy) == (False, "frugalwatch send --status")
+    assert "took nothing yet; wrong: HTTP 503: busy" in check.detail
     receiver.refuse = [(429, {"Retry-After": "0"}, b"slow down")]
     assert program("send", *to).returncode == 0
     assert round(receiver.total(ENERGY) * 1e6) == node.union_uj()
     status = json.loads(program("send", "--status", "--json", *to[:4]).stdout)
     assert status["targets"][0]["error"] is None
     assert "HTTP" not in program("send", "--status", *to[:4]).stdout.decode()
+    check = sending_check(settings, program.environment)
+    assert check.ok
+    assert re.fullmatch(r"\S+/write, told up to .+ ago", check.detail)
 
 
 def test_a_wrong_token_is_said_and_nothing_is_taken_for_sent(
@@ -217,6 +227,8 @@ def test_a_daemon_sends_its_ledger_and_a_server_that_hangs_stalls_no_look(
         process = kit.start()
         [(labels, _)] = until(lambda: receiver.find(ENERGY), "its counter")
         assert labels["instance"] == "node7"
+        [sending] = until(lambda: kit.status()[1]["sending"], "word of its sending")
+        assert (sending["url"], sending["error"]) == (receiver.url, None)
         receiver.hold = threading.Event()
         looks = "SELECT count(*) FROM sample"
         before = kit.count(looks)
