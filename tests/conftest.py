@@ -17,6 +17,8 @@ _HERE = Path(__file__).parent
 # They hold shares of the CPU, or figures that only a prompt look gives, against a truth: beside a
 # busy neighbour on two cores they would measure the neighbour. Some are such a neighbour.
 _ALONE = (
+    # Where a sample falls depends on who else wants the processor.
+    "advisor/test_hot_spots.py::test_a_program_that_parses_is_told_to_look_there",
     "frugalwatch/commands/test_calibrate.py::test_a_busy_machine_",
     "frugalwatch/commands/test_calibrate.py::test_a_counter_that_does_not_follow_",
     "frugalwatch/commands/test_calibrate.py::test_loops_",
@@ -47,10 +49,22 @@ _WAITS = (
 _BUSY = ("frugalwatch/e2e/test_processes.py::test_ten_thousand_",)
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out files without a test that was asked for: importing all takes ten seconds."""
+    asked = {"alone": _ALONE, "waits": _WAITS}.get(config.option.markexpr.partition(" ")[0])
+    if asked is None or collection_path.suffix != ".py":
+        return None
+    name = collection_path.relative_to(_HERE).as_posix()
+    return None if any(each.startswith(name) or name.startswith(each) for each in asked) else True
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests above as `alone` or as `waits`."""
     for item in items:
         if item.path.is_relative_to(_HERE):
+            for mark in ("alone", "waits"):
+                if item.get_closest_marker(mark):
+                    raise pytest.UsageError(f"{item.nodeid}: what is {mark} is named in {__file__}")
             name = f"{item.path.relative_to(_HERE).as_posix()}::{item.name}"
             if name.startswith(_ALONE):
                 item.add_marker(pytest.mark.alone)

@@ -74,7 +74,7 @@ def test_advise_apply_verify_is_one_line(tmp_path: Path) -> None:
     script.write_text(BURNER)
     program = (sys.executable, str(script))
 
-    advised = frugalwatch(tmp_path, "advise", "--rounds", "6", "--json", "--", *program)
+    advised = frugalwatch(tmp_path, "advise", "--rounds", "4", "--json", "--", *program)
     assert advised.returncode == 0, advised.stderr
     document = json.loads(advised.stdout)
     first = document["recommendations"][0]
@@ -82,7 +82,7 @@ def test_advise_apply_verify_is_one_line(tmp_path: Path) -> None:
     assert first["ratio"]["value"] < 0.5
     assert first["ratio"]["high"] < 1  # one disturbed round widens it, and never hides the saving
     assert first["quality"]["finding"] == "identical"
-    assert document["rounds"] == 6
+    assert document["rounds"] == 4
     assert [b["name"] for b in document["baselines"]] == ["as written", "one thread"]
     assert document["spent"]["cpu_s"] > 2
     assert first["pay_back_runs"] > 1
@@ -99,7 +99,7 @@ def test_advise_apply_verify_is_one_line(tmp_path: Path) -> None:
     assert environment["FRUGALWATCH_ADVICE"] == "A1.1"
     assert environment["OMP_NUM_THREADS"] == "1"
 
-    verified = frugalwatch(tmp_path, "verify", "--rounds", "6", "--json", "A1")
+    verified = frugalwatch(tmp_path, "verify", "--rounds", "4", "--json", "A1")
     assert verified.returncode in (0, 1), verified.stdout  # 1: the cautious end was a close one
     verdict = json.loads(verified.stdout)
     assert verdict["ratio"]["value"] < 0.5
@@ -108,7 +108,7 @@ def test_advise_apply_verify_is_one_line(tmp_path: Path) -> None:
     assert one(tmp_path, "SELECT verdict FROM verification") == verdict["verdict"]
 
     script.write_text(BURNER.replace("0.05 if quick", "0.35 if quick"))
-    broken = frugalwatch(tmp_path, "verify", "--rounds", "6", "A1", "--", *program)
+    broken = frugalwatch(tmp_path, "verify", "--rounds", "3", "A1", "--", *program)
     assert broken.returncode == 3, broken.stdout
     assert "did NOT hold" in broken.stdout
 

@@ -112,7 +112,6 @@ print("done")
 
 
 @needs_namespaces
-@pytest.mark.alone  # where a sample falls depends on who else wants the processor
 @pytest.mark.timeout(300)
 def test_a_program_that_parses_is_told_to_look_there(tmp_path: Path) -> None:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("FRUGALWATCH", "PYTHON"))}

@@ -24,13 +24,14 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import pytest
 
 READY_S = 60.0
 STOP_S = 30.0
 _TIMEOUT_S = 20.0
+_T = TypeVar("_T")
 _SERVERS = Path(__file__).parents[2] / ".servers"
 
 
@@ -68,12 +69,13 @@ def free_port() -> int:
         return port
 
 
-def wait_until(true: Callable[[], object], what: str, within_s: float = READY_S) -> None:
-    """Return as soon as `true()` is; fails with `what` after `within_s`."""
+def wait_until(true: Callable[[], _T], what: str, within_s: float = READY_S) -> _T:
+    """What `true()` gives, as soon as it is true; fails with `what` after `within_s`."""
     deadline = time.monotonic() + within_s
-    while not true():
+    while not (found := true()):
         assert time.monotonic() < deadline, f"not within {within_s:g} s: {what}"
         time.sleep(0.05)
+    return found
 
 
 class Server:
