@@ -58,7 +58,7 @@ def test_step_times_are_told_as_a_histogram(scenarios: Ran) -> None:
         assert unit == "step"
         buckets |= dict(pairs)  # the last one holds
     # One fewer than steps for each thread, and after each evaluation; where steps are short, up to
-    # six more at each end of a thread, that no timed one has stood for yet.
+    # thirty more at each end of a thread, that no timed one has stood for yet.
     steps = scenarios.counts()["step"]
     assert steps - 150 < sum(buckets.values()) < steps
     assert all(1.02**bucket < 100e9 for bucket in buckets)
@@ -89,6 +89,48 @@ for _ in range(3):
     mean_ns = sum(1.02 ** (bucket + 0.5) * count for bucket, count in pairs) / 7002
     optimizer_ns = ran.told("spent")[-1][2]["optimizer"]
     assert 0 < optimizer_ns < mean_ns * 7002
+
+
+def test_short_steps_are_counted_once_whoever_makes_them_in_turn_or_inside_of_another() -> None:
+    program = """
+import threading, torch
+def optimizer(kind=torch.optim.SGD):
+    net = torch.nn.Linear(2, 2)
+    net.weight.grad = torch.zeros(2, 2)
+    return kind(net.parameters(), lr=0.0)
+class Ahead(torch.optim.Optimizer):
+    def __init__(self, inner):
+        self.inner = inner
+        super().__init__(inner.param_groups, {})
+    def step(self):
+        self.inner.step()
+class Own(torch.optim.SGD):
+    def step(self):
+        super().step()
+own, one, two = optimizer(Own), optimizer(), optimizer()
+def alone(each, count):
+    for _ in range(count):
+        each.step()
+alone(one, 1000)
+for _ in range(500):
+    one.step(); two.step()
+alone(two, 503)
+holding = Ahead(two)
+alone(holding, 1000)
+alone(two, 503)
+alone(own, 1000)
+threads = [threading.Thread(target=alone, args=(optimizer(), 1000)) for _ in range(3)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+    ran = run_inside([sys.executable, "-c", program])
+    assert ran.returncode == 0, ran.stderr
+    assert ran.told("problem") == []
+    assert ran.counts()["step"] == 1000 + 1000 + 503 + 1000 + 503 + 1000 + 3000
+    buckets = {bucket: count for *_, pairs in ran.told("times") for bucket, count in pairs}
+    assert sum(buckets.values()) == pytest.approx(8006, rel=0.05)
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from .line import Line
 # Durations fall into buckets 2 % wide, so percentiles are exact to that.
 _PER_FACTOR_E = 1 / math.log(1.02)
 _TIMES_PERIOD_NS = 5_000_000_000
-SAMPLED_STAND_FOR = 7  # no round number: what happens every so many steps is often one
+SAMPLED_STAND_FOR = 31  # no round number: what happens every so many steps is often one
 _PAIRS_EACH = 150  # of a histogram in one message, which must stay under 4096 bytes
 
 

@@ -4,7 +4,8 @@
 own, followed. torch.compile never looks there, and nothing of ours is on the stack meanwhile.
 
 Following takes some micro-seconds. Where passes are short and so many, one in eight is followed and
-stands for those before it.
+stands for those before it. Where optimizer steps are so short that few are timed, torch has its own
+engine back while none is, and those passes are followed that belong to a step that is.
 """
 
 import _thread
@@ -12,10 +13,12 @@ import time
 from functools import partial
 
 from .tallies import Spent, tallies_of
+from .torch_steps import steps_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
+    from typing import Any
 
     from .line import Line
 
@@ -36,6 +39,28 @@ class _Thread:
         self.spent = spent
 
 
+class _Engines:
+    """Torch's engine and the one that is followed: which of them torch finds."""
+
+    def __init__(self, variable: "Any", plain: object, followed: object) -> None:
+        self.stands_for = 1  # so many steps, the one whose passes are followed now
+        self._variable = variable
+        self._plain = plain
+        self._followed = followed
+        variable._execution_engine = followed
+
+    def rest(self) -> None:
+        """Let the passes of the next steps alone."""
+        if self._variable._execution_engine is self._followed:  # and not somebody else's
+            self._variable._execution_engine = self._plain
+
+    def look(self, stands_for: int) -> None:
+        """Follow those of the next step, for so many steps."""
+        self.stands_for = stands_for
+        if self._variable._execution_engine is self._plain:
+            self._variable._execution_engine = self._followed
+
+
 def start(module: "ModuleType", line: "Line") -> None:
     """Follow the calls of the engine; `module` is torch."""
     variable = module.autograd.Variable
@@ -48,8 +73,9 @@ def start(module: "ModuleType", line: "Line") -> None:
     class Followed(partial):  # type: ignore[type-arg]
         """One call of the engine: it dies when the call is over, however it ends."""
 
-        __slots__ = ("begun_ns", "thread")
+        __slots__ = ("begun_ns", "stands_for", "thread")
         begun_ns: int
+        stands_for: int
         thread: _Thread
 
         def __del__(self) -> None:
@@ -58,8 +84,9 @@ def start(module: "ModuleType", line: "Line") -> None:
                 thread.depth -= 1
                 if not thread.depth:
                     took_ns = monotonic_ns() - self.begun_ns
-                    thread.spent.total_ns += took_ns * (1 + thread.skipped)
-                    thread.skipped = thread.skip = _LEFT_OUT if took_ns < _SHORT_NS else 0
+                    thread.spent.total_ns += took_ns * (1 + thread.skipped) * self.stands_for
+                    is_one_of_many = took_ns < _SHORT_NS and self.stands_for == 1
+                    thread.skipped = thread.skip = _LEFT_OUT if is_one_of_many else 0
             except Exception as error:  # noqa: BLE001 - raised here, it would be printed
                 line.problem("backward", error)
 
@@ -74,6 +101,7 @@ def start(module: "ModuleType", line: "Line") -> None:
             call = Followed(run_backward)
             call.thread = thread
             thread.depth += 1
+            call.stands_for = engines.stands_for
             call.begun_ns = monotonic_ns()
         except Exception as error:  # noqa: BLE001 - the job's backward pass goes on
             line.problem("backward", error)
@@ -82,4 +110,5 @@ def start(module: "ModuleType", line: "Line") -> None:
 
     kind = type(engine)
     watched = type(kind.__name__, (kind,), {"run_backward": property(follow)})
-    variable._execution_engine = watched()
+    engines = _Engines(variable, engine, watched())
+    steps_of(line).beside.append(engines)

@@ -4,7 +4,7 @@ Gradient accumulation, closures and GradScaler need nothing of their own: a step
 `step()` has done its work, once, also where an optimizer holds another one.
 
 Reading the clock around a step takes some micro-seconds. Where steps are short and so many, all are
-counted, and one in seven is timed and stands for those before it.
+counted, and after the first hundred one in 31 is timed and stands for those before it.
 """
 
 import _thread
@@ -17,29 +17,52 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType, ModuleType
+    from typing import Protocol
 
     from .line import Line
 
     _Hook = Callable[..., None]
 
+    class Beside(Protocol):
+        """What else is timed with steps: none of it while they are not."""
+
+        def rest(self) -> None: ...
+        def look(self, stands_for: int) -> None: ...
+
 
 _SHORT_NS = 500_000
 _LEFT_OUT = SAMPLED_STAND_FOR - 1  # short steps, before the next one is timed
+_ALL_TIMED = 100  # so many steps of a thread, before any is left out
 
 
 class _Thread:
     """Where one thread is with its steps, and the cells that it counts into."""
 
-    __slots__ = ("begun_ns", "cell", "depth", "last_ns", "skip", "spent", "stands_for")
+    __slots__ = ("begun_ns", "cell", "depth", "last_ns", "mixed", "spent", "stands_for")
 
     def __init__(self, tallies: Tallies, tally: Tally) -> None:
         self.depth = 0  # steps that have begun and not ended
-        self.begun_ns = 0
+        self.begun_ns = 0  # of the outermost; 0 where nobody looked
         self.last_ns = 0  # end of the last one; 0 before the first
-        self.skip = 0  # so many more are not timed
         self.stands_for = 1  # so many steps are told by the one that is timed
+        self.mixed = False  # optimizers take turns, or make steps inside of others': all are timed
         self.cell = tally.cell()
         self.spent = tallies.spent("optimizer")
+
+
+class _Untimed:
+    """Steps to come that are counted and not timed, as long as they are of one optimizer.
+
+    `optimizer` is its id: an optimizer that the job lets go of must not live on through us.
+    """
+
+    __slots__ = ("left", "optimizer", "thread")
+
+    thread: _Thread
+
+    def __init__(self) -> None:
+        self.left = 0  # `thread` is theirs while there are any
+        self.optimizer = 0
 
 
 class Steps:
@@ -50,6 +73,10 @@ class Steps:
         self._tallies = tallies_of(line)
         self._tally = self._tallies.tally("step")
         self._threads: "dict[int, _Thread]" = {}
+        self._untimed = _Untimed()
+        self._counts_elsewhere = False
+        self._looked_for = 1  # what those beside were told last
+        self.beside: "list[Beside]" = []
 
     def hooks(self, is_compiling: "Callable[[], bool]") -> "tuple[_Hook, _Hook]":
         """What torch shall call before and after a step.
@@ -58,67 +85,121 @@ class Steps:
         rest, and the compiled code is the same as without us. A step inside of it is not counted.
 
         A tiny model's step takes 0.2 ms, and what runs once in that time finds its code and data
-        out of the caches: hence two flat functions, and no call that can be spared.
+        out of the caches: hence these few lines, which most of many short steps come by with.
         """
-        threads, tallies, tally, line = self._threads, self._tallies, self._tally, self._line
-        get_ident, monotonic_ns = _thread.get_ident, time.monotonic_ns
+        untimed, begin, end, look_again = self._untimed, self._begin, self._end, self._look_again
 
-        def before(*_: object) -> None:
+        def before(optimizer: object, _args: object, _kwargs: object) -> None:
             if is_compiling():
                 return
-            try:
-                thread = threads.get(get_ident()) or self._new_thread()
-                if thread.depth and _is_inside_another(sys._getframe(1)):
-                    thread.depth += 1
-                else:  # also where a step that raised never came to its end
-                    thread.depth = 1
-                    if not thread.skip:
-                        thread.begun_ns = monotonic_ns()
-            except Exception as error:  # noqa: BLE001 - the job's step must not fail
-                line.problem("step", error)
+            if untimed.left > 0 and untimed.optimizer == id(optimizer):
+                return
+            begin(sys._getframe(1))
 
-        def after(*_: object) -> None:
+        def after(optimizer: object, _args: object, _kwargs: object) -> None:
             if is_compiling():
                 return
-            try:
-                thread = threads[get_ident()]
-                thread.depth -= 1
-                if thread.depth > 0:
-                    return
-                cell, skip = thread.cell, thread.skip
-                if skip > 1:
-                    thread.skip = skip - 1
-                    cell.count += 1
-                    return
-                now = monotonic_ns()
-                if skip:  # the next one is timed, and begins here
-                    thread.skip = 0
-                else:
-                    thread.spent.total_ns += (now - thread.begun_ns) * thread.stands_for
-                    if thread.last_ns:
-                        took_ns = now - thread.last_ns
-                        if thread.stands_for == 1:
-                            cell.durations.append(took_ns)
-                        else:
-                            cell.sampled.append(took_ns)
-                        is_short = took_ns < _SHORT_NS and not counts_elsewhere
-                        thread.skip = _LEFT_OUT if is_short else 0
-                        thread.stands_for = 1 + thread.skip
-                thread.last_ns = now
-                if now >= tallies.due_ns or counts_elsewhere:
-                    tally.add(now)
-                else:
-                    cell.count += 1
-                    cell.last_ns = now
-            except Exception as error:  # noqa: BLE001 - the job's step must not fail
-                line.problem("step", error)
+            if untimed.left > 0 and untimed.optimizer == id(optimizer):
+                thread = untimed.thread
+                thread.cell.count += 1
+                untimed.left -= 1
+                if not untimed.left:
+                    look_again()
+                return
+            end(id(optimizer))
 
-        tally.without_samples()
-        counts_elsewhere = "add" in vars(tally)  # somebody wants to hear of each step
+        self._tally.without_samples()
+        # Somebody wants to hear of each step.
+        self._counts_elsewhere = "add" in vars(self._tally)
         return before, after
+
+    def _begin(self, wrapper: "FrameType") -> None:
+        """A step begins; `wrapper` is torch's function around it."""
+        try:
+            thread = self._threads.get(_thread.get_ident()) or self._new_thread()
+            untimed = self._untimed
+            if untimed.left > 0 and untimed.thread is thread:
+                self._end_untimed(thread, wrapper)
+            if thread.depth and _is_inside_another(wrapper):
+                thread.depth += 1
+                thread.mixed = True
+            else:  # also where a step that raised never came to its end
+                thread.depth = 1
+                thread.begun_ns = time.monotonic_ns()
+        except Exception as error:  # noqa: BLE001 - the job's step must not fail
+            self._line.problem("step", error)
+
+    def _look_again(self) -> None:
+        """The next step is timed, and begins here."""
+        thread = self._untimed.thread
+        thread.stands_for = SAMPLED_STAND_FOR
+        self._look_beside(SAMPLED_STAND_FOR)
+        thread.last_ns = time.monotonic_ns()
+
+    def _look_beside(self, stands_for: int) -> None:
+        self._looked_for = stands_for
+        try:
+            for each in self.beside:
+                each.look(stands_for)
+        except Exception as error:  # noqa: BLE001 - the job's step must not fail
+            self._line.problem("step", error)
+
+    def _end_untimed(self, thread: _Thread, wrapper: "FrameType") -> None:
+        """Another optimizer's step begins, maybe inside of one whose begin nobody looked at."""
+        untimed = self._untimed
+        if untimed.left == _LEFT_OUT:
+            thread.mixed = True
+        else:
+            thread.stands_for += _LEFT_OUT - untimed.left
+            thread.last_ns = 0
+        untimed.left = thread.begun_ns = 0
+        thread.depth = int(_is_inside_another(wrapper))
+        self._look_beside(1)
+
+    def _end(self, optimizer: int) -> None:
+        """A step has ended that is timed."""
+        try:
+            now = time.monotonic_ns()
+            thread = self._threads[_thread.get_ident()]
+            thread.depth -= 1
+            if thread.depth > 0:
+                return
+            cell, last_ns, stands_for = thread.cell, thread.last_ns, thread.stands_for
+            if thread.begun_ns:
+                thread.spent.total_ns += (now - thread.begun_ns) * stands_for
+                thread.stands_for = 1
+            else:
+                thread.stands_for += 1
+            if last_ns:
+                took_ns = now - last_ns
+                timed = cell.sampled if stands_for == SAMPLED_STAND_FOR else cell.durations
+                timed.append(took_ns)
+                if took_ns < _SHORT_NS and cell.count >= _ALL_TIMED:
+                    self._leave_out(thread, optimizer)
+            if self._looked_for > 1 and not self._untimed.left:
+                self._look_beside(1)
+            thread.last_ns = now
+            if now >= self._tallies.due_ns or self._counts_elsewhere:
+                self._tally.add(now)
+            else:
+                cell.count += 1
+                cell.last_ns = now
+        except Exception as error:  # noqa: BLE001 - the job's step must not fail
+            self._line.problem("step", error)
+
+    def _leave_out(self, thread: _Thread, optimizer: int) -> None:
+        """Time none of this optimizer's next steps, unless somebody needs each or another does."""
+        untimed = self._untimed
+        if not (thread.mixed or self._counts_elsewhere or untimed.left > 0):
+            untimed.thread, untimed.optimizer = thread, optimizer
+            untimed.left = _LEFT_OUT
+            if len(self._threads) == 1:  # others would be left out with it
+                for each in self.beside:
+                    each.rest()
 
     def _new_thread(self) -> _Thread:
         thread = self._threads[_thread.get_ident()] = _Thread(self._tallies, self._tally)
+        self._look_beside(1)
         return thread
 
     def done(self) -> int:
