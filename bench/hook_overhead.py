@@ -6,9 +6,11 @@
 
 Each contender is the same program in a process of its own: without the hook, without it again (the
 A/A pair, whose interval is the resolution), under `frugalwatch run`, and under `run --profile`. All
-are started together and take turns, a block of some 50 ms each in random order, so whatever else
-the machine does meets all of them alike. A block's figure is its CPU time; a pair of contenders is
-compared block by block, and the interval is a bootstrap over processes and then over blocks.
+are started together and take turns, a block of some 0.5 s each in random order, so whatever else
+the machine does meets all of them alike. (With shorter ones the hook would tell its counts once in
+each block, more often than in a job that does not wait for others.) A block's figure is its CPU
+time; a pair of contenders is compared block by block, and the interval is a bootstrap over
+processes and then over blocks.
 On a crowded machine caches and cores are shared with others, which doubles every figure: the second
 line of each contender compares the fastest tenth of the blocks, which were disturbed least.
 """
@@ -47,9 +49,9 @@ class Workload:
 
 
 WORKLOADS = (
-    Workload("tiny", 100, "10 us a step", most_us=10.0),
-    Workload("cnn", 10, "1 %", most_share=0.01),
-    Workload("minilm", 4, "1 %", most_share=0.01),
+    Workload("tiny", 2000, "10 us a step", most_us=10.0),
+    Workload("cnn", 80, "1 %", most_share=0.01),
+    Workload("minilm", 40, "1 %", most_share=0.01),
 )
 
 
@@ -237,7 +239,7 @@ def main() -> None:
     parser.add_argument("--python", default=sys.executable, help="interpreter of the jobs")
     parser.add_argument("--starts", nargs="*", help="interpreters to start (that of the jobs)")
     parser.add_argument("--processes", type=int, default=5)
-    parser.add_argument("--blocks", type=int, default=60)
+    parser.add_argument("--blocks", type=int, default=24)
     parser.add_argument("--no-profile", action="store_true", help="leave out `run --profile`")
     parser.add_argument("--json", dest="target", help="write the figures here")
     options = parser.parse_args()

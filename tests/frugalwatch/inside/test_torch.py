@@ -162,6 +162,90 @@ def test_samples_are_those_of_the_batches_or_unknown() -> None:
     assert run_inside(script).samples("batch") == [203, None]
 
 
+def test_of_many_short_batches_all_are_counted_and_those_timed_stand_for_the_others() -> None:
+    program = """
+import json, torch
+from torch.utils.data import DataLoader, Dataset, Sampler, TensorDataset
+data = TensorDataset(torch.ones(1003, 2))
+done = [0, 0]
+
+def take(loader, most=None):
+    for number, (batch,) in enumerate(loader):
+        done[0] += 1
+        done[1] += len(batch)
+        if number == most:
+            return
+
+class Fewer(Sampler):  # than it says
+    def __len__(self): return 1000
+    def __iter__(self): return iter(range(500))
+
+class Failing(Dataset):
+    def __len__(self): return 400
+    def __getitem__(self, index):
+        if index == 399:
+            raise KeyError(index)
+        return (torch.ones(2),)
+
+for _ in range(3):
+    take(DataLoader(data, batch_size=4))
+take(DataLoader(data, batch_size=4, shuffle=True, drop_last=True))
+take(DataLoader(data, batch_size=4), 157)  # left early
+again = DataLoader(data, batch_size=4, num_workers=1, persistent_workers=True)
+take(again, 101)
+take(again)
+take(DataLoader(data, batch_size=4, sampler=Fewer()))
+for _ in zip(DataLoader(data, batch_size=4), DataLoader(data, batch_size=4)):
+    done[0] += 2
+    done[1] += 2 * len(_[0][0])
+one_by_one = iter(DataLoader(data, batch_size=4))
+step = one_by_one.__next__
+for _ in range(200):
+    done[0] += 1
+    done[1] += len(step()[0])
+for _ in range(2):
+    try:
+        take(DataLoader(Failing(), batch_size=2))
+    except KeyError:
+        pass
+print(json.dumps(done))
+"""
+    ran = run_inside([sys.executable, "-c", program])
+    batches, samples = json.loads(ran.stdout)
+    assert ran.told("problem") == []
+    assert ran.counts() == {"batch": batches}
+    assert ran.samples("batch") == [samples]
+
+
+def test_the_wait_for_batches_is_that_of_all_where_most_are_let_by() -> None:
+    program = """
+import time, torch
+from torch.utils.data import DataLoader, Dataset
+
+class Slow(Dataset):
+    def __len__(self): return 2000
+    def __getitem__(self, index):
+        began = time.perf_counter()
+        while time.perf_counter() - began < 0.0002 + index % 5 * 0.0002:
+            pass
+        return torch.ones(2)
+
+waited = 0.0
+batches = iter(DataLoader(Slow(), batch_size=2, shuffle=True))
+for _ in range(1000):
+    began = time.perf_counter()
+    next(batches)
+    waited += time.perf_counter() - began
+    time.sleep(0.0005)
+print(waited)
+"""
+    ran = run_inside([sys.executable, "-c", program])
+    waited_s = float(ran.stdout)
+    assert ran.counts() == {"batch": 1000}
+    assert waited_s > 1.0
+    assert ran.told("spent")[-1][2]["data_wait"] / 1e9 == pytest.approx(waited_s, rel=0.15)
+
+
 def test_an_evaluation_is_timed_once_where_calls_are_counted_too() -> None:
     script = """
         import time, torch

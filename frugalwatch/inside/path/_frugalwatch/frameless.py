@@ -98,9 +98,14 @@ class Watched:
 
 def watch(kind: type, name: str, begin: "Begin", end: "End") -> None:
     """Watch a method that this very class defines. Raises KeyError, TypeError if it does not."""
+    replace(kind, name, lambda function: Watched(function, begin, end))
+
+
+def replace(kind: type, name: str, watched: "Callable[[Callable[..., object]], Watched]") -> None:
+    """As `watch`, with what `watched(function)` makes of the method."""
     function = kind.__dict__[name]
     if isinstance(function, Watched):
         return
     if type(function) is not type(watch):
         raise TypeError(f"{kind.__name__}.{name} is no plain function")
-    setattr(kind, name, Watched(function, begin, end))
+    setattr(kind, name, watched(function))

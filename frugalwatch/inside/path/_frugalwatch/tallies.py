@@ -15,22 +15,36 @@ from .line import Line
 # Durations fall into buckets 2 % wide, so percentiles are exact to that.
 _PER_FACTOR_E = 1 / math.log(1.02)
 _TIMES_PERIOD_NS = 5_000_000_000
-SAMPLED_STAND_FOR = 31  # no round number: what happens every so many steps is often one
+# A unit of work that takes less than this tells of so many: no round numbers, since what happens
+# every so many steps is often one.
+_STAND_FOR = ((2_000_000, 31), (20_000_000, 7))
+ALL_TIMED = 100  # so many units of a thread, before any is left out
 _PAIRS_EACH = 150  # of a histogram in one message, which must stay under 4096 bytes
+
+
+def stand_for(took_ns: int) -> int:
+    """How many units one that is timed shall stand for, itself included, where they are so long.
+
+    Timing one costs up to 0.1 ms where what runs in between leaves nothing of us in the caches.
+    """
+    for shorter_than_ns, count in _STAND_FOR:
+        if took_ns < shorter_than_ns:
+            return count
+    return 1
 
 
 class Cell:
     """What one thread has counted of one unit, the last of it at `last_ns`.
 
-    `durations` holds what was timed since the last telling, and `sampled` durations that each stand
-    for SAMPLED_STAND_FOR.
+    `durations` holds what was timed since the last telling, and `sampled` durations with how many
+    units each of them stands for.
     """
 
     __slots__ = ("count", "durations", "last_ns", "sampled", "samples")
 
     def __init__(self) -> None:
         self.durations: "list[int]" = []
-        self.sampled: "list[int]" = []
+        self.sampled: "list[tuple[int, int]]" = []
         self.clear()
 
     def clear(self) -> None:
@@ -105,14 +119,19 @@ class Tally:
             line.tell("count", self.unit, figures[0], samples, last_ns)
 
     def _sort_durations(self, cells: "list[Cell]") -> None:
-        buckets, log = self._buckets, math.log
+        buckets = self._buckets
         for cell in cells:
-            for timed, weight in ((cell.durations, 1), (cell.sampled, SAMPLED_STAND_FOR)):
-                taken = len(timed)  # its thread may add more meanwhile
-                for duration_ns in timed[:taken]:
-                    bucket = int(log(duration_ns) * _PER_FACTOR_E) if duration_ns > 0 else 0
-                    buckets[bucket] = buckets.get(bucket, 0) + weight
-                del timed[:taken]
+            # Its thread may add more meanwhile.
+            durations = cell.durations[:]
+            del cell.durations[: len(durations)]
+            sampled = cell.sampled[:]
+            del cell.sampled[: len(sampled)]
+            for duration_ns in durations:
+                bucket = _bucket(duration_ns)
+                buckets[bucket] = buckets.get(bucket, 0) + 1
+            for duration_ns, count in sampled:
+                bucket = _bucket(duration_ns)
+                buckets[bucket] = buckets.get(bucket, 0) + count
 
     def tell_durations(self, line: Line) -> None:
         """Say the histogram if it has grown."""
@@ -123,6 +142,10 @@ class Tally:
         pairs = sorted(self._buckets.items())
         for at in range(0, len(pairs), _PAIRS_EACH):
             line.tell("times", self.unit, pairs[at : at + _PAIRS_EACH])
+
+
+def _bucket(duration_ns: int) -> int:
+    return int(math.log(duration_ns) * _PER_FACTOR_E) if duration_ns > 0 else 0
 
 
 class Spent:

@@ -4,14 +4,15 @@ Gradient accumulation, closures and GradScaler need nothing of their own: a step
 `step()` has done its work, once, also where an optimizer holds another one.
 
 Reading the clock around a step takes some micro-seconds. Where steps are short and so many, all are
-counted, and after the first hundred one in 31 is timed and stands for those before it.
+counted, and after the first hundred one in seven is timed, or one in 31 where they are shorter
+still, and stands for those before it.
 """
 
 import _thread
 import sys
 import time
 
-from .tallies import SAMPLED_STAND_FOR, Tallies, Tally, tallies_of
+from .tallies import ALL_TIMED, Tallies, Tally, stand_for, tallies_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,11 +29,6 @@ if TYPE_CHECKING:
 
         def rest(self) -> None: ...
         def look(self, stands_for: int) -> None: ...
-
-
-_SHORT_NS = 500_000
-_LEFT_OUT = SAMPLED_STAND_FOR - 1  # short steps, before the next one is timed
-_ALL_TIMED = 100  # so many steps of a thread, before any is left out
 
 
 class _Thread:
@@ -56,12 +52,13 @@ class _Untimed:
     `optimizer` is its id: an optimizer that the job lets go of must not live on through us.
     """
 
-    __slots__ = ("left", "optimizer", "thread")
+    __slots__ = ("left", "optimizer", "planned", "thread")
 
     thread: _Thread
 
     def __init__(self) -> None:
         self.left = 0  # `thread` is theirs while there are any
+        self.planned = 0  # so many were to come at first
         self.optimizer = 0
 
 
@@ -132,8 +129,8 @@ class Steps:
     def _look_again(self) -> None:
         """The next step is timed, and begins here."""
         thread = self._untimed.thread
-        thread.stands_for = SAMPLED_STAND_FOR
-        self._look_beside(SAMPLED_STAND_FOR)
+        thread.stands_for = self._untimed.planned + 1
+        self._look_beside(thread.stands_for)
         thread.last_ns = time.monotonic_ns()
 
     def _look_beside(self, stands_for: int) -> None:
@@ -147,10 +144,10 @@ class Steps:
     def _end_untimed(self, thread: _Thread, wrapper: "FrameType") -> None:
         """Another optimizer's step begins, maybe inside of one whose begin nobody looked at."""
         untimed = self._untimed
-        if untimed.left == _LEFT_OUT:
+        if untimed.left == untimed.planned:
             thread.mixed = True
         else:
-            thread.stands_for += _LEFT_OUT - untimed.left
+            thread.stands_for += untimed.planned - untimed.left
             thread.last_ns = 0
         untimed.left = thread.begun_ns = 0
         thread.depth = int(_is_inside_another(wrapper))
@@ -172,10 +169,12 @@ class Steps:
                 thread.stands_for += 1
             if last_ns:
                 took_ns = now - last_ns
-                timed = cell.sampled if stands_for == SAMPLED_STAND_FOR else cell.durations
-                timed.append(took_ns)
-                if took_ns < _SHORT_NS and cell.count >= _ALL_TIMED:
-                    self._leave_out(thread, optimizer)
+                if stands_for > 1:
+                    cell.sampled.append((took_ns, stands_for))
+                else:
+                    cell.durations.append(took_ns)
+                if cell.count >= ALL_TIMED:
+                    self._leave_out(thread, optimizer, stand_for(took_ns) - 1)
             if self._looked_for > 1 and not self._untimed.left:
                 self._look_beside(1)
             thread.last_ns = now
@@ -187,12 +186,12 @@ class Steps:
         except Exception as error:  # noqa: BLE001 - the job's step must not fail
             self._line.problem("step", error)
 
-    def _leave_out(self, thread: _Thread, optimizer: int) -> None:
+    def _leave_out(self, thread: _Thread, optimizer: int, count: int) -> None:
         """Time none of this optimizer's next steps, unless somebody needs each or another does."""
         untimed = self._untimed
-        if not (thread.mixed or self._counts_elsewhere or untimed.left > 0):
+        if count and not (thread.mixed or self._counts_elsewhere or untimed.left > 0):
             untimed.thread, untimed.optimizer = thread, optimizer
-            untimed.left = _LEFT_OUT
+            untimed.left = untimed.planned = count
             if len(self._threads) == 1:  # others would be left out with it
                 for each in self.beside:
                     each.rest()
