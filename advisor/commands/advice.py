@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from advisor.commands.common import scale_of
 from frugalwatch.config.load import load
 
 if TYPE_CHECKING:
     from advisor.report import Scale
-    from frugalwatch.config.settings import Settings
     from frugalwatch.ledger.advice import StoredAdvice
 
 
@@ -73,7 +73,7 @@ def command(  # noqa: PLR0917 - click gives each option a name
         click.echo(_unfinished(stored))
     else:
         stored = stored._replace(result={**stored.result, "verifications": verified})
-        _show(stored, _scale(requests_per_day, settings), html, markdown, as_json=as_json)
+        _show(stored, scale_of(settings, requests_per_day), html, markdown, as_json=as_json)
 
 
 def _list(found: list[StoredAdvice], *, as_json: bool) -> None:
@@ -90,19 +90,6 @@ def _list(found: list[StoredAdvice], *, as_json: bool) -> None:
 def _unfinished(stored: StoredAdvice) -> str:
     text = f"Advice {stored.name} was not finished ({stored.state})."
     return f"{text} Go on with it: frugalwatch advise --resume {stored.name}"
-
-
-def _scale(requests_per_day: float | None, settings: Settings) -> Scale:
-    from advisor.report import Scale
-
-    if requests_per_day is None:
-        return Scale()
-    from frugalwatch.carbon.grid import resolve_or_world
-
-    factor, warning = resolve_or_world(settings)
-    if warning:
-        click.echo(f"frugalwatch: {warning}", err=True)
-    return Scale(requests_per_day, settings, factor)
 
 
 def _show(

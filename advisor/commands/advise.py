@@ -17,6 +17,7 @@ from advisor.commands.common import (
     checked_metric,
     end_as_by_interrupt,
     replay_options,
+    scale_of,
 )
 from advisor.commands.workload_options import AdviseCommand, Fed, typed_workload, workload_options
 from advisor.run_times import RUN_TIMES
@@ -171,7 +172,7 @@ def command(  # noqa: PLR0917 - click gives each option a name
         click.echo(json.dumps(document, indent=2))
     else:
         style = choose_style(os.environ, is_terminal=sys.stdout.isatty())
-        click.echo(report(document, style))
+        click.echo(report(document, style, scale_of(settings)))
     return _INTERRUPTED if document["state"] == "interrupted" else 0
 
 

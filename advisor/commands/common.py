@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from advisor.gates.options import GateOptions
     from advisor.options import Options
     from advisor.replay import Isolation
+    from advisor.report import Scale
     from frugalwatch.config.load import Loaded
+    from frugalwatch.config.settings import Settings
 
 _Answer = TypeVar("_Answer")
 
@@ -163,6 +165,17 @@ def replay_options(command: Callable[..., _Answer]) -> Callable[..., _Answer]:
     for option in reversed(_OPTIONS):
         gathered = option(gathered)
     return gathered
+
+
+def scale_of(settings: Settings, requests_per_day: float | None = None) -> Scale:
+    """Where this is, for carbon and money, and how often the program's work is done."""
+    from advisor.report import Scale
+    from frugalwatch.carbon.grid import resolve_or_world
+
+    factor, warning = resolve_or_world(settings)
+    if warning:
+        click.echo(f"frugalwatch: {warning}", err=True)
+    return Scale(requests_per_day, settings, factor)
 
 
 def checked_metric(metric: str | None, tolerance: float | None) -> str | None:

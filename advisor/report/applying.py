@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from advisor.report.facts import Fact, grid_in_words
 from advisor.report.scale import Saving
-from advisor.report.words import Document, plural, seconds
+from advisor.report.words import Document, plural
 from frugalwatch.carbon.grid import GridFactor
 from frugalwatch.report import format as show
 
@@ -102,12 +102,3 @@ def assumptions(document: Document, saved: Saving | None, factor: GridFactor | N
     if document.get("stop_after"):
         found.append(f"Each replay was ended after {document['stop_after']}.")
     return found
-
-
-def spent_in_words(document: Document) -> str:
-    """What all replays of an advice used."""
-    spent = document["spent"]
-    used = seconds(spent["cpu_s"], "CPU-s")
-    if document["unit"] == "energy_j" and spent.get("energy_j") is not None:
-        used = show.energy(spent["energy_j"])
-    return f"{used} in {show.duration(spent['wall_s'])}"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from advisor.report.scale import J_PER_KWH, Bounded, Saving
@@ -85,13 +84,13 @@ def _saving(row: Document, document: Document, saved: Saving | None) -> Iterator
     if saved is not None:
         yield Fact(
             f"Saves in each {saved.unit}",
-            _spread(saved.cost, lambda v, digits: each(v, document["unit"], digits)),
+            saved.cost.in_words(lambda v, digits: each(v, document["unit"], digits)),
             "measured",
         )
         if not energy and saved.energy_j is not None:
             yield Fact(
                 f"Energy of each {saved.unit}",
-                f"saves ~{_spread(saved.energy_j, show.joules)}",
+                f"saves ~{saved.energy_j.in_words(show.joules)}",
                 "modelled",
             )
         elif not energy:
@@ -107,14 +106,14 @@ def year(document: Document, saved: Saving | None, factor: GridFactor | None) ->
     origin = "modelled" if saved.modelled else "measured"
     if document["unit"] == "cpu_s":
         hours = saved.year_cost.times(1 / 3600)
-        yield Fact("A year", f"{_spread(hours, show.significant)} CPU-h {rate}", "measured")
+        yield Fact("A year", f"{hours.in_words(show.significant)} CPU-h {rate}", "measured")
     if saved.year_energy_j is None:
         return
     about = "~" if saved.modelled else ""
     kwh = saved.year_energy_j.times(1 / J_PER_KWH)
     yield Fact(
         "Energy a year",
-        f"{about}{_spread(kwh, show.significant)} kWh {rate}",
+        f"{about}{kwh.in_words(show.significant)} kWh {rate}",
         origin,
     )
     if saved.year_co2e is not None and factor is not None:
@@ -122,7 +121,7 @@ def year(document: Document, saved: Saving | None, factor: GridFactor | None) ->
         carbon = Bounded(found.co2e_g, found.low_g, found.high_g).times(1e-3)
         yield Fact(
             "Carbon a year",
-            f"{about}{_spread(carbon, show.significant)} kg CO2e ({grid_in_words(factor)})",
+            f"{about}{carbon.in_words(show.significant)} kg CO2e ({grid_in_words(factor)})",
             origin,
         )
     money = saved.year_money
@@ -130,7 +129,7 @@ def year(document: Document, saved: Saving | None, factor: GridFactor | None) ->
         amounts = Bounded(money.amount, money.low, money.high)
         yield Fact(
             "Money a year",
-            f"{about}{_spread(amounts, show.significant)} {money.currency}"
+            f"{about}{amounts.in_words(show.significant)} {money.currency}"
             f" (at {money.price_per_kwh:g} {money.currency} a kWh)",
             origin,
         )
@@ -225,15 +224,6 @@ def _days(days: float) -> str:
     if days < 0.1:
         return f"{show.duration(days * 86400)} at that rate"
     return f"{show.significant(days, 2)} days at that rate"
-
-
-def _spread(found: Bounded, show_one: Callable[[float, int], str]) -> str:
-    """`1.2 ms (1.0 ms to 1.4 ms)`: the value and its ends, with the digits that these support."""
-    digits = show.digits_for(found.value, found.low, found.high)
-    value, low, high = (show_one(v, digits) for v in (found.value, found.low, found.high))
-    if math.isclose(found.low, found.high):
-        return value
-    return f"{value} ({low} to {high})"
 
 
 def _sentence(finding: str, reason: str | None) -> str:

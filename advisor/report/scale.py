@@ -7,6 +7,7 @@ bounds span half to twice its active power; a change that claims CPU time only g
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,9 +15,10 @@ from advisor.report.words import Document, work_of
 from frugalwatch.carbon.account import Cost, Emission, cost, emission
 from frugalwatch.carbon.grid import GridFactor
 from frugalwatch.config.settings import Settings
+from frugalwatch.report import format as show
 
 _DAYS = 365
-_BAND = (0.5, 1.0, 2.0)  # of the model's active watts, as in advisor.ranking
+BAND = (0.5, 1.0, 2.0)  # of the model's active watts, as in advisor.ranking
 J_PER_KWH = 3.6e6
 
 
@@ -41,6 +43,14 @@ class Bounded:
 
     def as_json(self) -> dict[str, float]:
         return {"value": self.value, "low": self.low, "high": self.high}
+
+    def in_words(self, show_one: Callable[[float, int], str]) -> str:
+        """`1.2 ms (1.0 ms to 1.4 ms)`, with the digits that the ends support."""
+        digits = show.digits_for(self.value, self.low, self.high)
+        value, low, high = (show_one(v, digits) for v in (self.value, self.low, self.high))
+        if math.isclose(self.low, self.high):
+            return value
+        return f"{value} ({low} to {high})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +179,7 @@ def _joules(
     if not row.get("saves_energy") or model is None or wall_ratio is None or wall_s is None:
         return None, True
     waiting = _left(wall_s, wall_ratio).times(model["idle_w"])
-    busy = [saved.times(factor * model["active_w"]) for factor in _BAND]
+    busy = [saved.times(factor * model["active_w"]) for factor in BAND]
     return Bounded(
         busy[1].value + waiting.value,
         min(each.low for each in busy) + waiting.low,

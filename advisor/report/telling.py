@@ -10,13 +10,13 @@ from advisor.report.applying import (
     assumptions,
     how_to_apply,
     reproduction,
-    spent_in_words,
 )
 from advisor.report.curve import Curve, curve
 from advisor.report.facts import Change, Fact, Rejected, facts
 from advisor.report.robustness import Robust, robust
 from advisor.report.scale import Saving, Scale, saving
 from advisor.report.serving import Serving, serving
+from advisor.report.spent import spent_in_words
 from advisor.report.terminal import nothing, workload_in_words
 from advisor.report.words import Document, each, resolution, seconds, work_of
 from frugalwatch.report import format as show
@@ -81,7 +81,7 @@ def told(document: Document, scale: Scale) -> Told:
         title=f"FrugalWatch advice {document['advice']}",
         command=show.command_line(list(document["command"]), 400),
         answer=_answer(document, first),
-        lead=_lead(document),
+        lead=_lead(document, scale),
         baseline_heads=heads,
         baselines=baselines,
         changes=[
@@ -124,14 +124,15 @@ def _answer(document: Document, first: Saving | None) -> str:
     return text
 
 
-def _lead(document: Document) -> list[str]:
+def _lead(document: Document, scale: Scale) -> list[str]:
     compared = "CPU-seconds and wall-seconds: no energy counter here"
     if document["unit"] == "energy_j":
         compared = "joules of this machine's energy counters"
     found = [
         *([f"{about}."] if (about := workload_in_words(document)) else []),
-        f"Replayed {document['trials']} times, {document['rounds']} rounds to confirm;"
-        f" {spent_in_words(document)} spent on it.",
+        f"Replayed {document['trials']} times, {document['rounds']} rounds to confirm, in"
+        f" {show.duration(document['spent']['wall_s'])}; spent on it:"
+        f" {spent_in_words(document, scale.settings, scale.factor)}.",
         f"Compared in {compared}.",
     ]
     if document.get("resolution") is not None:

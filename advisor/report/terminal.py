@@ -11,6 +11,7 @@ from advisor.report.curve import curve
 from advisor.report.facts import verified, year
 from advisor.report.robustness import robust
 from advisor.report.scale import Scale, saving
+from advisor.report.spent import spent_in_words
 from advisor.report.words import WIDTH as _WIDTH
 from advisor.report.words import Document, cut, plural, resolution, seconds, work_of, wrapped
 from advisor.trace.words import trace_lines
@@ -25,7 +26,8 @@ _UNDER_A_ROW: Any = {"initial_indent": " " * 6, "subsequent_indent": " " * 8}  #
 
 def report(document: Document, style: Style, scale: Scale | None = None) -> str:
     """The whole report; with the first one's figures of a year where `scale` has a rate."""
-    blocks = [_head(document, style), _table(document, style), _year(document, scale or Scale())]
+    scale = scale or Scale()
+    blocks = [_head(document, style, scale), _table(document, style), _year(document, scale)]
     blocks += [_tried(document, style), _rejected(document, style)]
     blocks += [_curve(document, style), _robust(document, style), _serving(document, style)]
     blocks.append(_outside_model(document, style))
@@ -93,15 +95,14 @@ def _outside_model(document: Document, style: Style) -> str:
     return "\n".join(lines)
 
 
-def _head(document: Document, style: Style) -> str:
+def _head(document: Document, style: Style, scale: Scale) -> str:
     title = f"FrugalWatch advice {document['advice']}"
     command = show.command_line(list(document["command"]), _WIDTH - len(title) - 3)
-    spent = document["spent"]
     lines = [f"{style.bold(title)}   {command}"]
     lines += wrapped(workload_in_words(document))
     lines += wrapped(
-        f"{_counted(document)} in {show.duration(spent['wall_s'])};"
-        f" {_amount(spent, document['unit'])} spent on it"
+        f"{_counted(document)} in {show.duration(document['spent']['wall_s'])};"
+        f" spent on it: {spent_in_words(document, scale.settings, scale.factor)}"
     )
     if document["unit"] == "cpu_s":
         lines += wrapped("Compared in CPU-seconds and wall-seconds: no energy counter here")
@@ -352,9 +353,3 @@ def _saved(row: Document, document: Document) -> str:
         return ""
     value = row["saved_per_run"]["value"]
     return show.energy(value, 2) if document["unit"] == "energy_j" else seconds(value, "CPU-s", 2)
-
-
-def _amount(spent: Document, unit: str) -> str:
-    if unit == "energy_j" and spent["energy_j"] is not None:
-        return show.energy(spent["energy_j"])
-    return seconds(spent["cpu_s"], "CPU-s")
