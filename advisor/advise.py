@@ -17,11 +17,12 @@ from advisor.options import Options
 from advisor.preparing import tidy, with_sample, workshop
 from advisor.quality import Metric
 from advisor.ranking import FIGURES, Unit
-from advisor.replay import Replayer
+from advisor.replay import Replay, Replayer
 from advisor.run_times import with_run_times
 from advisor.same_answers import same_answers
 from advisor.search import Search
 from advisor.setting import cpu_flags, model_power, private_folder, usable_cores, usable_cpus
+from advisor.shortening import shortened
 from advisor.stacking import by_promise, stacks_first
 from advisor.standing import Standing
 from advisor.stored_trials import read_trials
@@ -114,20 +115,8 @@ def _search(  # noqa: PLR0917 - one call, all of it needed
             " short to save anything on. Give it more work, as much as in real use"
         )
     else:
-        facts = Facts(
-            workload.environment,
-            usable_cpus(),
-            usable_cores(),
-            replayer.threads_peak,
-            replayer.libraries,
-            replayer.inside,
-            cpu_flags(),
-            argv=workload.argv if options.hook else (),
-            included=options.choice.include,
-            excluded=options.choice.exclude,
-        )
-        if any(isinstance(each, Builds) for each in techniques(hook=True, family=options.family)):
-            facts = with_sample(facts, replayer, search.say)
+        facts = _facts(workload, options, search, replayer)
+        options = _ending_early(conn, number, options, search, replayer, first)
         with workshop(conn, number, facts, replayer, search.say) as bench:
             facts, said = with_run_times(facts, options.install, bench.folder, search.say)
             notes += said
@@ -169,3 +158,40 @@ def _search(  # noqa: PLR0917 - one call, all of it needed
     aside["compression"] = curve
     document = {**concluded(number, workload, options, search, found), **aside}
     return with_robustness(search, built_by, options, document)
+
+
+def _facts(workload: Workload, options: Options, search: Search, replayer: Replayer) -> Facts:
+    """What the first replay saw, and a sample of its calls where somebody builds from one."""
+    facts = Facts(
+        workload.environment,
+        usable_cpus(),
+        usable_cores(),
+        replayer.threads_peak,
+        replayer.libraries,
+        replayer.inside,
+        cpu_flags(),
+        argv=workload.argv if options.hook else (),
+        included=options.choice.include,
+        excluded=options.choice.exclude,
+    )
+    if any(isinstance(each, Builds) for each in techniques(hook=True, family=options.family)):
+        return with_sample(facts, replayer, search.say)
+    return facts
+
+
+def _ending_early(  # noqa: PLR0917 - one call, all of it needed
+    conn: sqlite3.Connection,
+    number: int,
+    options: Options,
+    search: Search,
+    replayer: Replayer,
+    first: Replay,
+) -> Options:
+    """The options, with where replays end from now on if whole ones take too long."""
+    if not options.shorten or options.metric is not None or options.family != "runtime":
+        return options
+    stop = shortened(search, replayer, first, options.asked)
+    if stop is None:
+        return options
+    store.go_on(conn, number, {**options.asked, "shortened": f"{stop.after}{stop.unit}"})
+    return replace(options, stop=stop)

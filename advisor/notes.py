@@ -46,7 +46,8 @@ def notes_of(search: Search, options: Options, noise: float | None) -> list[str]
     if options.isolation.in_place:
         notes.append("replayed in place: files that it writes were written many times")
     if options.stop is not None:
-        notes.append(f"each replay was ended after {options.stop}: a run is that much of it")
+        why = " (--stop-after never: whole ones)" if options.shorten else ""
+        notes.append(f"each replay was ended after {options.stop}: a run is that much of it{why}")
     neighbours = noisy_neighbours(sure=noise is not None and noise > TOO_NOISY)
     return [*notes, neighbours] if neighbours else notes
 

@@ -19,7 +19,9 @@ from advisor.techniques import Family
 class Options:
     """How to search and what counts as the same answer.
 
-    Without `hook` nothing is seen or changed inside the program. `stop` ends each replay early.
+    Without `hook` nothing is seen or changed inside the program. `stop` ends each replay early;
+    without one, `shorten` lets those that measure end early where the budget has no room for whole
+    ones.
     With `power_limit` limits of GPUs may be changed for a while.
     `gate` is how far a change in precision may move the answers, `family` what may change.
     `student` is FILE.py:function of the user's own that makes a smaller model, or empty.
@@ -42,6 +44,7 @@ class Options:
     power_limit: bool = False
     family: Family = "runtime"
     student: str = ""
+    shorten: bool = False
     storage: str | None = None
     earlier: Earlier = field(default_factory=Earlier)
     asked: Mapping[str, object] = field(default_factory=dict)

@@ -154,6 +154,7 @@ class Replayer:
         limit_s: float | None = None,
         watch: bool = False,
         look: bool = False,
+        stop: Stop | None = None,
         ask: Mapping[str, object] = MappingProxyType({}),
         open_also: Sequence[str] = (),
         meanwhile: Callable[[], None] | None = None,
@@ -162,15 +163,16 @@ class Replayer:
 
         With `watch` the peak of threads and the libraries of its processes are looked up meanwhile,
         and how it uses torch; with `look` what its modules compute is kept. Both cost it something.
-        `ask` is asked of the hook beside all that; what is written in the folders `open_also`
-        stays, and `meanwhile` is called every second. Raises CannotIsolateError, and
-        KeyboardInterrupt after the replay was ended.
+        `stop` ends it early. `ask` is asked of the hook beside all that; what is written in the
+        folders `open_also` stays, and `meanwhile` is called every second. Raises
+        CannotIsolateError, and KeyboardInterrupt after the replay was ended.
         """
         self._count += 1
         base = os.path.join(self._folder, f"trial-{self._count}")
         seen = os.path.join(self._open_folder, f"seen-{self._count}")
         os.makedirs(seen, exist_ok=True)
-        hook = self._asked_of_hook(change, seen if watch or look else None)
+        stop = stop or self._stop
+        hook = self._asked_of_hook(change, stop, seen if watch or look else None)
         if self._hook:
             hook.update(ask)
         started_utc_ns = time.time_ns()
@@ -180,22 +182,24 @@ class Replayer:
         if watch and self._hook:
             run = read_json(f"{base}.json")
             self.inside, self.work_kind = read_inside(seen, run), kind_of_work(run)
-        result = self._result(change, base, started_utc_ns, status)
+        result = self._result(change, stop, base, started_utc_ns, status)
         return replace(result, outputs=read_outputs(seen)) if look and self._hook else result
 
     def new_folder(self, name: str) -> str:
         """An empty folder in which what the program's hook writes outlives the replay."""
         return tempfile.mkdtemp(prefix=f"{name}-", dir=self._open_folder)
 
-    def _asked_of_hook(self, change: Change, look_folder: str | None) -> dict[str, object]:
+    def _asked_of_hook(
+        self, change: Change, stop: Stop | None, look_folder: str | None
+    ) -> dict[str, object]:
         """What the hook is to do in this replay; nothing at all in a program without torch."""
         asked: dict[str, object] = {}
         if not self._hook:
             return asked
         if look_folder is not None:
             asked["look"] = {"folder": look_folder}
-        if self._stop is not None:
-            asked["stop"] = {"after": self._stop.after, "unit": self._stop.unit}
+        if stop is not None:
+            asked["stop"] = {"after": stop.after, "unit": stop.unit}
         if change.switches:
             asked["switches"] = dict(change.switches)
         if asked or self.inside is not None:
@@ -287,7 +291,14 @@ class Replayer:
             *self._workload.argv,
         ]
 
-    def _result(self, change: Change, base: str, started_utc_ns: int, status: int | None) -> Replay:
+    def _result(
+        self,
+        change: Change,
+        stop: Stop | None,
+        base: str,
+        started_utc_ns: int,
+        status: int | None,
+    ) -> Replay:
         launch = read_json(f"{base}.launch")
         if "error" in launch:
             raise CannotIsolateError(
@@ -305,7 +316,7 @@ class Replayer:
         why = ""
         if status is None:
             state = "timeout"
-        elif status != 0 and not stopped_note(notes, self._stop):
+        elif status != 0 and not stopped_note(notes, stop):
             state = "failed"
         elif why := not_applied(change.switches, notes):
             state = "not applied"

@@ -21,6 +21,7 @@ from advisor.replay import Replay
 from advisor.stacking import FINALISTS, different
 from advisor.standing import Standing, confirmation_trials, screening_trials
 from advisor.statistics import LEAST_ROUNDS, centre
+from advisor.stopping import Stop
 from advisor.techniques.base import Change, Variant
 from advisor.trials import (
     AGAIN,
@@ -65,6 +66,7 @@ class Replays(Protocol):
         limit_s: float | None = None,
         watch: bool = False,
         look: bool = False,
+        stop: Stop | None = None,
     ) -> Replay: ...
 
 
@@ -101,6 +103,7 @@ class Search:
         self.interrupted = False
         self.out_of_time = False
         self.untried: list[str] = []  # names of variants for which there was no time
+        self.stop: Stop | None = None  # where replays end from now on
         self._replays = replays
         self._plan = plan
         self._record = record
@@ -126,10 +129,34 @@ class Search:
     def look(self) -> Replay:
         """The first replay: does the command work, and what does it use? It counts for nothing."""
         replay = self._try(BASE, "probe", 0, watch=True, look=True)
+        self._looked_at(replay)
+        return replay
+
+    def shorten(self, stop: Stop) -> Replay | None:
+        """Look again, and end that replay and all further ones there; None if it did not end well.
+
+        Then nothing has changed, but the time is spent.
+        """
+        began_s = self._clock_s()
+        self.say(f"look 2, {BASE.name}, {stop} of it")
+        try:
+            replay = self._replays.replay(
+                BASE.change, limit_s=self._limit_s, watch=True, look=True, stop=stop
+            )
+        except KeyboardInterrupt:
+            self.interrupted = True
+            return None
+        if not replay.ok:
+            return None
+        self.stop = stop
+        self._keep(BASE, "probe", 1, replay, self._clock_s() - began_s)
+        self._looked_at(replay)
+        return replay
+
+    def _looked_at(self, replay: Replay) -> None:
         self._outputs = replay.outputs
         taken_s = self._seconds[BASE.name]
         self._limit_s = max(_TOO_LONG * taken_s, taken_s + _TOO_LONG_AT_LEAST_S)
-        return replay
 
     def try_out(self, variants: Sequence[Variant], share: float | None = None) -> list[Variant]:
         """Those that act and end well, of variants that act inside the program; others pass.
@@ -338,19 +365,25 @@ class Search:
             limit_s = self._limit_s
             if limit_s is not None and variant.pays_later:
                 limit_s += max(_BUILDING_S, min(self._budget_s() / 2, _BUILDING_AT_MOST_S))
-            replay = self._replays.replay(variant.change, limit_s=limit_s, watch=watch, look=look)
+            replay = self._replays.replay(
+                variant.change, limit_s=limit_s, watch=watch, look=look, stop=self.stop
+            )
         except KeyboardInterrupt:
             self.interrupted = True
             if not self.trials.all:  # nothing is known yet, so there is nothing to report
                 raise
             return self.trials.all[-1].replay
-        self._seconds[variant.name] = self._clock_s() - began_s
+        self._keep(variant, stage, number, replay, self._clock_s() - began_s)
+        return replay
+
+    def _keep(
+        self, variant: Variant, stage: Stage, number: int, replay: Replay, taken_s: float
+    ) -> None:
+        self._seconds[variant.name] = taken_s
         metric = self._metric(replay) if replay.ok else None
-        taken_s = self._seconds[variant.name]
         trial = Trial(stage, number, variant.name, variant.change, replay, metric, taken_s)
         self.trials.all.append(trial)
         self._record(trial)
-        return replay
 
     def _take(self, known: Trial) -> Replay:
         """A trial that was made before the search was cut short."""

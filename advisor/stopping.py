@@ -10,6 +10,8 @@ from frugalwatch.errors import UsageError
 
 # As docs/reference/hook-contract.md has them, with the plural that a person types.
 _UNITS = ("step", "call", "batch", "user_step", "request", "generate", "fit", "predict")
+# In place of a number: replays are whole, however long they are.
+NEVER = "never"
 _PATTERN = re.compile(r"(\d+)\s*([a-z_]*)")
 
 

@@ -154,6 +154,7 @@ def command(  # noqa: PLR0917 - click gives each option a name
         options = replace(
             replaying.options(metric, replaying.tolerance),
             limits=_limits(asked),
+            shorten=replaying.stop_after is None,
             choice=choice,
             power_limit=bool(asked.get("power_limit")),
             install=_names(asked.get("install")),

@@ -70,10 +70,10 @@ class Replaying(NamedTuple):
         from advisor.gates.options import GateOptions, parse_gate
         from advisor.options import Options
         from advisor.search import Plan
-        from advisor.stopping import parse_stop
+        from advisor.stopping import NEVER, parse_stop
 
         words = self.stop_after or stop_after
-        stop = None if words is None else parse_stop(words)
+        stop = None if words in (None, NEVER) else parse_stop(str(words))
         hook = bool(self.loaded().settings.hook)
         if stop is not None and not hook:
             raise UsageError("--stop-after needs the hook, which is switched off")
@@ -119,7 +119,8 @@ _OPTIONS = (
     click.option(
         "--stop-after",
         metavar="N[UNIT]",
-        help="End each replay after so many steps: 50; or calls of the model: 200calls.",
+        help="End each replay after so many steps: 50; or calls of the model: 200calls; never:"
+        " replay all of it.",
     ),
     click.option(
         "--replay-in-place", "in_place", is_flag=True, help="Replay on your files, not on layers."

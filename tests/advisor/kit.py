@@ -9,6 +9,7 @@ from pathlib import Path
 from advisor.budget import Budget
 from advisor.replay import Replay, State
 from advisor.search import Plan, Search
+from advisor.stopping import Stop
 from advisor.techniques.base import AS_WRITTEN, Change, Claim, Variant
 from advisor.trials import Trial
 
@@ -38,6 +39,7 @@ class ScriptedReplays:
         limit_s: float | None = None,
         watch: bool = False,
         look: bool = False,
+        stop: Stop | None = None,
     ) -> Replay:
         self.count += 1
         if self.count == self.interrupt_at:
