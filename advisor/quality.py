@@ -126,7 +126,8 @@ def judge(
     With `metric` by the mean paired difference of the number, against `tolerance` (absolute; None:
     the largest difference that the program showed against itself, or a point where there is a
     `loss`). Else a change with a `loss` goes through a gate; others are compared byte by byte, and
-    where they have `switches` that act inside the program also by what its modules compute.
+    where they have `switches` that act inside the program, or replays end before it has printed
+    all, also by what its modules compute.
     """
     agreement = computed.by_variant.get(variant)
     if metric:
@@ -146,7 +147,7 @@ def judge(
         return replace(
             _by_gate(printed, agreement, computed, loss), agreement=agreement, lossy=True
         )
-    if _HARMLESS.issuperset(switches):
+    if _HARMLESS.issuperset(switches) and (switches or agreement is None):
         return printed
     return replace(_by_values(printed, agreement, computed), agreement=agreement)
 
@@ -241,7 +242,7 @@ def _share(value: float) -> str:
 
 
 def _by_output(trials: Trials, variant: str) -> Quality:
-    own = {r.output_sha256 for b in BASELINES for r in trials.replays(b.name) if r.ok}
+    own = {r.output_sha256 for r in trials.comparable_baselines() if r.ok}
     theirs = {r.output_sha256 for r in trials.replays(variant) if r.ok}
     if len(own) > 1:
         return Quality(

@@ -161,11 +161,16 @@ class Search:
     def try_out(self, variants: Sequence[Variant], share: float | None = None) -> list[Variant]:
         """Those that act and end well, of variants that act inside the program; others pass.
 
-        One replay each, in which what its modules compute is kept and compared with the program as
-        written, which is compared with itself first. They count for nothing else. Once this share
-        of the budget is used the others go untried, and are noted in `untried`.
+        Where replays end early the others are looked at as well, while there is time: what they
+        print is not all. One replay each, in which what its modules compute is kept and compared
+        with the program as written, which is compared with itself first. They count for nothing
+        else. Once this share of the budget is used the others go untried, and are noted in
+        `untried`.
         """
-        inside = [v for v in variants if v.change.switches and v.name not in self.agreements]
+        wanted = [v for v in variants if v.name not in self.agreements]
+        inside = [v for v in wanted if v.change.switches]
+        if self.stop is not None:
+            inside += [v for v in wanted if not v.change.switches]
         if not inside:
             return list(variants)
         first = () if self.own_agreement else (AGAIN,)
@@ -175,7 +180,8 @@ class Search:
                 break
             is_late = share is not None and self.spent_s() > self._share_s(share)
             if is_late and variant not in (*first, inside[0]):
-                self.untried.append(variant.name)
+                if variant.change.switches:
+                    self.untried.append(variant.name)
                 continue
             number = len(self.trials.of(variant.name, "probe")) + 1
             replay = self._try(variant, "probe", number, look=True)

@@ -57,6 +57,12 @@ class Trials:
         """The replays of one variant."""
         return [t.replay for t in self.of(variant)]
 
+    def comparable_baselines(self) -> list[Replay]:
+        """Those of the program as written; not the first, whole one where the others end early."""
+        looks = self.of(BASE.name, "probe")
+        whole = looks[:1] if any(t.round for t in looks) else []
+        return [t.replay for b in BASELINES for t in self.of(b.name) if t not in whole]
+
     def pairs(
         self, new: str, old: Iterable[str], figure: Figure, stage: Stage
     ) -> list[tuple[float, float]]:

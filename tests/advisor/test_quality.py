@@ -63,6 +63,28 @@ def test_a_program_that_prints_nothing_is_not_called_identical(tmp_path: Path) -
     assert judge(silent, "new", metric=False, tolerance=None).finding == "cannot tell"
 
 
+def test_the_whole_first_look_is_no_other_output_where_further_replays_end_early(
+    tmp_path: Path,
+) -> None:
+    found = trials(tmp_path, base=("begin",), again=("begin",), new=("begin",))
+    for number, text in enumerate(("begin\nend", "begin")):
+        done = replay(tmp_path, text)
+        found.all.insert(number, Trial("probe", number, BASE.name, AS_WRITTEN, done))
+    assert judge(found, "new", metric=False, tolerance=None).finding == "identical"
+
+
+def test_where_nothing_was_printed_yet_what_modules_compute_tells_of_any_change(
+    tmp_path: Path,
+) -> None:
+    silent = trials(tmp_path, base=("",), again=("",), new=("",))
+    exact = Agreement(5, 5)
+    computed = Computed(own=exact, by_variant={"new": exact})
+    assert judge(silent, "new", metric=False, tolerance=None).finding == "cannot tell"
+    found = judge(silent, "new", metric=False, tolerance=None, computed=computed)
+    assert found.finding == "identical"
+    assert "same bits in 5 calls" in found.reason
+
+
 def test_metric_is_compared_within_the_round_against_the_limit(tmp_path: Path) -> None:
     found = trials(
         tmp_path,

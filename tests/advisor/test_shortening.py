@@ -13,7 +13,7 @@ from advisor.replay import Replay
 from advisor.search import Plan, Search
 from advisor.shortening import fitting, shortened
 from advisor.stopping import Stop
-from tests.advisor.kit import ScriptedReplays
+from tests.advisor.kit import ScriptedReplays, variant
 
 ROOT = Root("Model", {"evaluation no_grad": 500})
 INSIDE = Inside(roots=(ROOT,), unit="call", units=500)
@@ -107,6 +107,17 @@ def test_further_replays_end_there_and_are_compared_with_a_look_at_such_a_one() 
     search.confirm([])
     search.try_out([])
     assert replays.stops == [None, stop]
+
+
+def test_then_changes_around_the_program_are_looked_at_too() -> None:
+    replays = Long(part=1.0)
+    search = search_of(replays)
+    around = variant("one thread")
+    assert search.try_out([around]) == [around]
+    assert len(replays.stops) == 0
+    shortened(search, replays, search.look(), {})  # type: ignore[arg-type]
+    assert search.try_out([around]) == [around]
+    assert len(search.trials.of("one thread", "probe")) == 1
 
 
 def test_where_the_first_calls_are_of_another_kind_replays_stay_whole() -> None:
