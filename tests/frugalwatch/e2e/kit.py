@@ -125,6 +125,9 @@ class Frugalwatch:
         """`frugalwatch run ARGUMENTS` with its run object. Fails the test if there is none."""
         target = self.folder / f"run-{time.monotonic_ns()}.json"
         result = self("run", "--json", str(target), *arguments, **options)
+        if "the sampler gave no result in time" in result.said:  # it goes on without `run`
+            self.wait_for_state("done", "killed", "interrupted", "recovered", timeout_s=30)
+            target.write_bytes(self("show", "--json").stdout)
         assert target.exists(), f"no run object; exit {result.returncode}, said: {result.said}"
         run: RunObject = json.loads(target.read_text())
         return run, result
