@@ -4,7 +4,8 @@
 #   make demo          train a small network under `frugalwatch run` and see its energy and carbon
 #   make test          format, lint, types, import contracts and tests
 #   make test-servers  the tests that need a server; there, a skip is a failure
-#   make check         what CI runs: the two above
+#   make test-long     whole searches on real programs, which take minutes; before a release
+#   make check         the three above
 #   make bench         our overhead beside that of other trackers (installs them, takes minutes)
 #   make clean         remove what these targets made
 #
@@ -25,7 +26,7 @@ PINS := pyproject.toml constraints.txt examples/requirements.txt
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-servers check bench clean
+.PHONY: help demo test test-long test-servers check bench clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -42,7 +43,7 @@ $(BASE_STAMP): $(PINS) tools/install-torch | $(PY)
 
 $(DEV_STAMP): $(BASE_STAMP)
 	@echo "installing the development tools"
-	@$(PIP_INSTALL) -e '.[dev]'
+	@$(PIP_INSTALL) --no-compile -e '.[dev]'
 	@touch "$@"
 
 demo: $(BASE_STAMP)
@@ -53,14 +54,17 @@ test: $(DEV_STAMP)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy --strict
 	$(VENV)/bin/lint-imports
-	$(PY) -m pytest -n 3 -m 'not server and not alone and not waits' $(PYTEST_ARGS)
+	$(PY) -m pytest -n 3 -m 'not server and not alone and not waits and not long' $(PYTEST_ARGS)
 	$(PY) -m pytest -n 3 -m 'waits and not server' $(PYTEST_ARGS)
 	$(PY) -m pytest -m 'alone and not server' $(PYTEST_ARGS)
+
+test-long: $(DEV_STAMP)
+	$(PY) -m pytest -n 2 -m 'long and not server' $(PYTEST_ARGS)
 
 test-servers: $(DEV_STAMP)
 	@tools/test-servers "$(PY)"
 
-check: test test-servers
+check: test test-long test-servers
 
 bench: $(BASE_STAMP)
 	$(PY) bench/overhead.py --envs "$(BENCH_ENVS)" $(BENCH_ARGS)

@@ -1,4 +1,4 @@
-"""Which tests run while no other test does, and which run beside their like only.
+"""Which tests run while no other test does, which beside their like only, and which seldom.
 
 Tests run side by side, one process per core or more, so each computes with one thread unless it
 says otherwise: threads that wait for each other on a core that is taken cost minutes in all.
@@ -45,13 +45,24 @@ _WAITS = (
     "frugalwatch/e2e/",
     "frugalwatch/screen/test_beside_a_run.py",
 )
-# Among these, but busy, and right however late they are.
+# Whole searches and lessons on real torch programs: minutes of CPU for what shorter tests look at
+# in parts. `make test-long` runs them.
+_LONG = (
+    "advisor/compression/test_building.py::test_ctrl_c_keeps_",
+    "advisor/in_job/test_students.py::test_the_same_seed_makes_the_same_student_",
+    "advisor/test_inside_program.py::test_what_a_program_does_is_seen_",
+    "advisor/test_student_techniques.py::test_a_student_and_a_cascade_answer_",
+    "advisor/trace/test_found.py::test_batches_are_also_run_by_what_won_",
+)
+# Among those that wait, but busy, and right however late they are.
 _BUSY = ("frugalwatch/e2e/test_processes.py::test_ten_thousand_",)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out files without a test that was asked for: importing all takes ten seconds."""
-    asked = {"alone": _ALONE, "waits": _WAITS}.get(config.option.markexpr.partition(" ")[0])
+    asked = {"alone": _ALONE, "waits": _WAITS, "long": _LONG}.get(
+        config.option.markexpr.partition(" ")[0]
+    )
     if asked is None or collection_path.suffix != ".py":
         return None
     name = collection_path.relative_to(_HERE).as_posix()
@@ -59,14 +70,16 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests above as `alone` or as `waits`."""
+    """Mark the tests above as `alone`, `waits` or `long`."""
     for item in items:
         if item.path.is_relative_to(_HERE):
-            for mark in ("alone", "waits"):
+            for mark in ("alone", "waits", "long"):
                 if item.get_closest_marker(mark):
                     raise pytest.UsageError(f"{item.nodeid}: what is {mark} is named in {__file__}")
             name = f"{item.path.relative_to(_HERE).as_posix()}::{item.name}"
             if name.startswith(_ALONE):
                 item.add_marker(pytest.mark.alone)
+            elif name.startswith(_LONG):
+                item.add_marker(pytest.mark.long)
             elif name.startswith(_WAITS) and not name.startswith(_BUSY):
                 item.add_marker(pytest.mark.waits)

@@ -49,15 +49,15 @@ def command(advice: str, command: tuple[str, ...], replaying: Replaying) -> int:
     from frugalwatch.report.style import choose_style
 
     end_as_by_interrupt()
+    words = command[1:] if command[:1] == ("--",) else command
+    refuse_late_options(words, "the advice")  # before an advice of another ledger is looked up
     metric = checked_metric(replaying.metric, replaying.tolerance)
     progress = Progress(quiet=replaying.quiet)
     conn = open_store(replaying.loaded().settings, os.environ)
     try:
         stored, number = find_advice(conn, advice)
         recommendation = recommended(stored, number)
-        words = command[1:] if command[:1] == ("--",) else command
         environment = dict(os.environ)
-        refuse_late_options(words, "the advice")
         if words:
             if replaying.stdin_file is None:
                 refuse_unrepeatable_stdin()

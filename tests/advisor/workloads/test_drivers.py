@@ -181,7 +181,6 @@ def test_files_of_torch_are_called_as_modules_in_evaluation_mode(tmp_path: Path)
     numpy.savez(tmp_path / "rows.npz", numpy.ones((6, 3)))
     for kind, name, inputs in (
         ("program", "m.pt2", ()),
-        ("program", "m.pt2", ("--inputs", "rows.npz")),
         ("torchscript", "m.pt", ("--inputs", "rows.npz")),
     ):
         seen = tmp_path / f"seen-{kind}-{len(inputs)}"
