@@ -48,7 +48,10 @@ def test_a_driver_call_that_hung_in_between_costs_no_energy(frugalwatch: Frugalw
     stub.write()
     run, _ = measure(frugalwatch, stub, 9)
     truth = stub.truth_j(0, *frugalwatch.window())
-    assert card(run)["energy_j"] == pytest.approx(truth, rel=0.01)
+    gpu = card(run)
+    # On a busy machine the first look may be a tenth of a second after the job's start.
+    assert gpu["energy_j"] == pytest.approx(truth, rel=0.01, abs=250 * 0.15)
+    assert gpu["low_j"] <= truth <= gpu["high_j"]  # type: ignore[operator]
     gaps = [e for e in events(run, "gap") if e["cause"] == "timeout"]
     assert gaps, "it is said"
     assert not any(e["energy_missing"] for e in gaps)
@@ -88,7 +91,7 @@ def test_a_lost_card_costs_its_own_later_energy_only(frugalwatch: Frugalwatch) -
     assert lost["energy_j"] == pytest.approx(until_loss, abs=250 * 0.15)
     assert lost["coverage"] < 0.7  # type: ignore[operator]
     assert lost["low_j"] <= stub.truth_j(0, begin, end) <= lost["high_j"]  # type: ignore[operator]
-    assert other["energy_j"] == pytest.approx(stub.truth_j(1, begin, end), rel=0.01)
+    assert other["energy_j"] == pytest.approx(stub.truth_j(1, begin, end), rel=0.01, abs=15)
     assert [e["cause"] for e in events(run, "gap")] == ["lost"]
 
 
