@@ -54,7 +54,7 @@ test: $(DEV_STAMP)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy --strict
 	$(VENV)/bin/lint-imports
-	$(PY) -m pytest -n 3 -m 'not server and not alone and not waits and not long' $(PYTEST_ARGS)
+	$(PY) -m pytest -n 3 --dist worksteal -m 'not server and not alone and not waits and not long' $(PYTEST_ARGS)
 	$(PY) -m pytest -n 3 -m 'waits and not server' $(PYTEST_ARGS)
 	$(PY) -m pytest -m 'alone and not server' $(PYTEST_ARGS)
 

@@ -49,10 +49,18 @@ _WAITS = (
 # in parts. `make test-long` runs them.
 _LONG = (
     "advisor/compression/test_building.py::test_ctrl_c_keeps_",
+    "advisor/gates/test_verdict_of_gate.py::test_noise_in_a_real_program_",
     "advisor/in_job/test_students.py::test_the_same_seed_makes_the_same_student_",
+    "advisor/test_commands.py::test_a_metric_beyond_the_limit_",
     "advisor/test_inside_program.py::test_what_a_program_does_is_seen_",
+    "advisor/test_inside_program.py::test_workers_take_the_waiting_",
+    "advisor/test_odd_programs.py::test_a_model_file_is_advised_on_",
+    "advisor/test_odd_programs.py::test_a_program_that_is_not_deterministic_",
+    "advisor/test_odd_programs.py::test_what_a_program_writes_is_gone_",
     "advisor/test_student_techniques.py::test_a_student_and_a_cascade_answer_",
     "advisor/trace/test_found.py::test_batches_are_also_run_by_what_won_",
+    "advisor/trace/test_found.py::test_single_requests_are_batched_",
+    "advisor/trace/test_found.py::test_sorting_mixed_batches_",
 )
 # Among those that wait, but busy, and right however late they are.
 _BUSY = ("frugalwatch/e2e/test_processes.py::test_ten_thousand_",)
