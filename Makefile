@@ -25,6 +25,15 @@ PINS := pyproject.toml constraints.txt examples/requirements.txt
 # Tests start the program a thousand times; compiling it anew each time would take most of theirs.
 unexport PYTHONDONTWRITEBYTECODE
 
+# $(call pytest,OPTIONS,MARKERS). Many tests hold what a real program did against a clock. What
+# failed is tried once more, with nothing beside it: a machine that stood still for a second fails
+# a test once, a fault fails it twice. Without a failed test (it crashed) there is nothing to try.
+AGAIN := --last-failed --last-failed-no-failures none
+define pytest
+$(PY) -m pytest $(1) -m '$(2)' $(PYTEST_ARGS) || { echo 'what failed, once more and alone:'; \
+	    $(PY) -m pytest -m '$(2)' $(PYTEST_ARGS) $(AGAIN); }
+endef
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long test-servers check bench clean
 
@@ -54,12 +63,12 @@ test: $(DEV_STAMP)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy --strict
 	$(VENV)/bin/lint-imports
-	$(PY) -m pytest -n 3 --dist worksteal -m 'not server and not alone and not waits and not long' $(PYTEST_ARGS)
-	$(PY) -m pytest -n 3 -m 'waits and not server' $(PYTEST_ARGS)
-	$(PY) -m pytest -m 'alone and not server' $(PYTEST_ARGS)
+	$(call pytest,-n 3 --dist worksteal,not server and not alone and not waits and not long)
+	$(call pytest,-n 3,waits and not server)
+	$(call pytest,,alone and not server)
 
 test-long: $(DEV_STAMP)
-	$(PY) -m pytest -n 2 -m 'long and not server' $(PYTEST_ARGS)
+	$(call pytest,-n 2,long and not server)
 
 test-servers: $(DEV_STAMP)
 	@tools/test-servers "$(PY)"
