@@ -138,8 +138,12 @@ class Feeder:
 
 def feed() -> None:
     """The feeder's process: targets from standard input, then commands, until it closes."""
-    with contextlib.suppress(OSError):
-        os.nice(-10)  # a late write looks like missing energy on a busy machine
+    # A late write looks like missing energy, or too much of it, on a busy machine.
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.nice(-10)
     commands = sys.stdin.buffer
     targets, interval_s = pickle.load(commands)
     descriptors = {target.path: os.open(target.path, os.O_WRONLY) for target in targets}
@@ -229,6 +233,7 @@ class PowercapTree:
         ] = {}  # of the MSR zone, or of the copy where there is only it
         self._targets: list[Target] = []
         self._targets_by_zone: dict[str, list[Target]] = {}
+        self._running = False
         self._class.mkdir(parents=True)
         self._control("intel-rapl")
         for index, zone in enumerate(zones):
@@ -240,7 +245,6 @@ class PowercapTree:
                 folder = self._devices / "intel-rapl-mmio" / f"intel-rapl-mmio:{index}"
                 self._build(zone, folder, zone.name)
         self._feeder = Feeder(self._targets, interval_s)
-        self._running = False
 
     def __enter__(self) -> PowercapTree:
         return self
@@ -341,6 +345,13 @@ class PowercapTree:
 
     # ---- building
 
+    def _shown_uj(self, path: str, start_uj: int) -> int:
+        """What a zone that is built shows at first: it may be one that comes back."""
+        if not self._running:
+            return start_uj
+        target = self._targets_by_zone[path][0]
+        return target.value((time.monotonic_ns() - self._feeder.start_ns) / _NS)
+
     def _targets_of(self, zone: str) -> list[Target]:
         """The counter's own file and its MMIO copy's."""
         return self._targets_by_zone[zone]
@@ -368,7 +379,7 @@ class PowercapTree:
             "name": zone.name,
             "enabled": "1",
             "max_energy_range_uj": str(range_uj),
-            "energy_uj": f"{start_uj:020d}",
+            "energy_uj": f"{self._shown_uj(path, start_uj):020d}",
         }
         if zone.max_power_w is not None or zone.limit_w is not None:
             texts["constraint_0_name"] = "long_term"
