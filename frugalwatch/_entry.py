@@ -7,6 +7,7 @@ folder, before it imports anything of ours.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found] # what `signal` wraps: loaded at once
 import gc
 import os
 import sys
@@ -49,6 +50,7 @@ def _has_cwd() -> bool:
 
 def main() -> None:
     """Run the command line and exit with its status."""
+    ctrl_c_ends()
     # Imports make many objects and no garbage; looking for it takes 6 % of a short run's CPU.
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     forget_user_paths()
@@ -57,15 +59,29 @@ def main() -> None:
         from frugalwatch.cli import main as run_command_line
 
         status = run_command_line()
-    except KeyboardInterrupt:  # between two commands, or while one is still being imported
-        _die_of_ctrl_c()
+    except KeyboardInterrupt:
+        _die()
     sys.exit(status)
 
 
-def _die_of_ctrl_c() -> NoReturn:
-    """End as a program without Python ends: a shell then stops its loop, and no traceback shows."""
-    import signal
+def ctrl_c_ends() -> None:
+    """Have Ctrl-C end this process at once; where our caller ignores it, it stays ignored.
 
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    os.kill(os.getpid(), signal.SIGINT)
-    os._exit(128 + signal.SIGINT)  # SIGINT is blocked
+    While modules are imported an exception does not do: what is raised inside of the callbacks that
+    clear the import system's locks is printed and forgotten, and the job would start all the same.
+    """
+    if _signal.getsignal(_signal.SIGINT) == _signal.default_int_handler:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+
+
+def ctrl_c_raises() -> None:
+    """Have Ctrl-C raise KeyboardInterrupt again, as in any Python program."""
+    if _signal.getsignal(_signal.SIGINT) == _signal.SIG_DFL:
+        _signal.signal(_signal.SIGINT, _signal.default_int_handler)
+
+
+def _die() -> NoReturn:
+    """End as a program without Python ends: a shell then stops its loop, and no traceback shows."""
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+    os.kill(os.getpid(), _signal.SIGINT)
+    os._exit(128 + _signal.SIGINT)  # SIGINT is blocked

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import click
 
+from frugalwatch._entry import ctrl_c_raises
 from frugalwatch.errors import FrugalWatchError
 
 # name -> (module, one line of help). The help stands here so that `--help` imports no command.
@@ -51,6 +52,8 @@ class LazyGroup(click.Group):
         module = __import__(entry[0], fromlist=["command"])
         command = module.command
         assert isinstance(command, click.Command)
+        if cmd_name != "run":  # which has no need to clean up before its job is there
+            ctrl_c_raises()
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -96,6 +99,7 @@ def cli(ctx: click.Context, version: bool, debug: bool) -> int | None:
         from frugalwatch.commands import looking, top
 
         if looking.has_screen():
+            ctrl_c_raises()
             status: int = ctx.invoke(top.command)
             return status
         click.echo(ctx.get_help())

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, NoReturn
 
-from frugalwatch.supervisor.signals import CallersSignals
+from frugalwatch.supervisor.signals import ENDING, CallersSignals
 
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
@@ -24,7 +25,9 @@ class StartedJob(NamedTuple):
 
 
 class ExecFailure(NamedTuple):
-    """The command could not be started; `exit_code` is 126 or 127, as `env` and `time` give it.
+    """The command was not started; `exit_code` is 126 or 127, as `env` and `time` give it.
+
+    Or 128 and the number of the signal that came before.
 
     `for_want_of_room`: it was a limit on processes, memory or descriptors.
     """
@@ -43,6 +46,8 @@ def start_job(
 ) -> StartedJob | ExecFailure:
     """Fork and exec `argv`; returns once the exec has succeeded or failed.
 
+    Where somebody asked for an end by then, by one of the blocked signals, there will be no job.
+
     The child keeps the process group, the working folder, the umask and every inherited file
     descriptor; its signals are as our caller had them. `before_exec` runs in the child (to join a
     cgroup); its failure is ignored, since the job comes first.
@@ -51,6 +56,12 @@ def start_job(
         report, announce = os.pipe()  # both close on exec: end of file means that exec succeeded
         started_mono_ns = time.monotonic_ns()
         started_utc_ns = time.time_ns()
+        # Right before the fork: what comes later for the process group reaches the child, too.
+        stopped = signal.sigtimedwait(ENDING, 0)
+        if stopped is not None:
+            os.close(report)
+            os.close(announce)
+            return ExecFailure(128 + stopped.si_signo, "stopped before the job was started")
         pid = os.fork()
     except (
         OSError

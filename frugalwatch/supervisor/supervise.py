@@ -180,9 +180,6 @@ def _look(plan: Plan, attempt: _Attempts) -> tuple[Zeros, int | None]:
 def _start(
     plan: Plan, link: SamplerLink, signals: CallersSignals, hook: Mapping[str, object]
 ) -> StartedJob | ExecFailure:
-    stopped = signal.sigtimedwait(ENDING, 0)
-    if stopped is not None:  # somebody wants an end, and the job has not begun
-        return ExecFailure(128 + stopped.si_signo, "stopped before the job was started")
     environment = job_environment(
         plan.environment, plan.run_key, plan.api_pipe.path if plan.api_pipe else None, hook
     )

@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -198,3 +199,26 @@ def test_a_ctrl_c_at_any_early_moment_reaches_the_job_once_or_means_no_job(
     # -2: ended by the signal, before the job was or before it could handle it.
     allowed = {(-2, b""), (130, b""), (7, b"ready\nint\n"), (130, b"ready\n")}
     assert seen <= allowed | {(1, b"")}  # 1: Python itself was still starting
+
+
+# What is raised in a callback of a weak reference is printed and forgotten. The import system has
+# such callbacks, so a Ctrl-C while we import may come to one.
+_CTRL_C_WHILE_IMPORTING = """
+import os, signal, sys, weakref
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "frugalwatch.commands.run":
+            thing = Finder()
+            watch = weakref.ref(thing, lambda _: (os.kill(os.getpid(), signal.SIGINT), len([])))
+            del thing
+sys.meta_path.insert(0, Finder())
+sys.argv = ["frugalwatch", "run", "-q", "--", "echo", "started"]
+from frugalwatch._entry import main
+main()
+"""
+
+
+def test_a_ctrl_c_that_python_would_forget_means_no_job(frugalwatch: Frugalwatch) -> None:
+    process = replace(frugalwatch, program=(sys.executable, "-c", _CTRL_C_WHILE_IMPORTING)).start()
+    said, complained = process.communicate(timeout=15)
+    assert (process.returncode, said, complained) == (-2, b"", b"")
