@@ -64,7 +64,7 @@ test: $(DEV_STAMP)
 	$(VENV)/bin/mypy --strict
 	$(VENV)/bin/lint-imports
 	$(call pytest,-n 3 --dist worksteal,not server and not alone and not waits and not long)
-	$(call pytest,-n 3,waits and not server)
+	$(call pytest,-n 4,waits and not server)
 	$(call pytest,,alone and not server)
 
 test-long: $(DEV_STAMP)
