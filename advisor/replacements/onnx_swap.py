@@ -224,7 +224,7 @@ class Swapped:
         self._constants = {tuple(path): value for path, value in signature["constants"]}
         self._output = signature["output"]
         self._classes = {name: _class(name) for name in _class_names(self._output)}
-        self._versions = _versions(own)
+        self._weights = _Weights(own)
         self._checked = own is None
         # A student is another model on purpose, and may be further off.
         self._distance = float(signature.get("distance") or _SAME_MODEL)
@@ -246,7 +246,7 @@ class Swapped:
 
     def _feed(self, leaves: dict[Path, Any]) -> dict[str, Any]:
         """The model's inputs by name. Raises RefusedError for a call of another form."""
-        if self._versions != _versions(self._own):
+        if self._weights.changed():
             raise RefusedError("its weights have changed since")
         feed = {}
         for path, value in leaves.items():
@@ -266,7 +266,7 @@ class Swapped:
         """At the first call: is this the module's answer at all? Raises RefusedError."""
         distance = relative_distance(self._own(*args, **kwargs), output)
         if not distance <= self._distance:
-            self._versions = (-1,)  # never again
+            self._weights.distrusted = True  # never again
             raise RefusedError(f"its answer is off by {distance:.2g} of its size")
         self._checked = True
 
@@ -378,14 +378,29 @@ def _bytes_of(value: Any) -> Any:
     return torch.bool if value.dtype == torch.bool else torch.uint8
 
 
-def _versions(module: Any) -> Any:
-    """A number that grows when weights are changed in place, as loading others does."""
-    if not hasattr(module, "parameters"):
-        return None
-    try:
-        return sum([each._version for each in module.parameters()])
-    except RuntimeError:  # made in inference mode: then they cannot be changed
-        return None
+class _Weights:
+    """Whether a module still has the weights that it had: asked at every call, so in few steps.
+
+    Each weight must be the same object at the same place, and none may have been changed in place
+    (its version grows then; made in inference mode it has none, and cannot be changed).
+    """
+
+    def __init__(self, module: Any) -> None:
+        self.distrusted = False
+        modules = list(module.modules()) if hasattr(module, "modules") else []
+        self._places: list[tuple[Mapping[str, Any], str, Any]] = []
+        for each in modules:
+            for place in (each._parameters, each._modules):
+                self._places += [(place, name, value) for name, value in place.items()]
+        weights = {id(p): p for each in modules for p in each._parameters.values()}
+        self._tensors = [p for p in weights.values() if p is not None and not p.is_inference()]
+        self._version = sum([p._version for p in self._tensors])
+
+    def changed(self) -> bool:
+        for place, name, value in self._places:
+            if place.get(name) is not value:
+                return True
+        return self.distrusted or sum([p._version for p in self._tensors]) != self._version
 
 
 def _is_hooked(module: Any) -> bool:

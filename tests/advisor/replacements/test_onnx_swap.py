@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -150,14 +151,29 @@ def test_new_weights_are_never_answered_by_the_old_model(exported: tuple[Any, st
         swapped(other, folder)
 
 
-def test_weights_that_change_later_send_calls_to_the_module(tmp_path: Path) -> None:
+def changed_in_place(module: Encoder) -> None:
+    with torch.no_grad():
+        module.linear.bias += 1
+
+
+def another_weight(module: Encoder) -> None:
+    module.linear.bias = torch.nn.Parameter(module.linear.bias.detach() + 1)
+
+
+def another_layer(module: Encoder) -> None:
+    module.linear = torch.nn.Linear(module.linear.in_features, module.linear.out_features).eval()
+
+
+@pytest.mark.parametrize("change", [changed_in_place, another_weight, another_layer])
+def test_weights_that_change_later_send_calls_to_the_module(
+    tmp_path: Path, change: Callable[[Encoder], None]
+) -> None:
     module = Encoder("plain")
     export(module, tmp_path / "m", ids(2, 5))
     model = swapped(module, str(tmp_path / "m"))
     given = ids(2, 5)
     assert same(module(given), model(given))
-    with torch.no_grad():
-        module.linear.bias += 1
+    change(module)
     assert torch.equal(module(given), model(given))
     assert "weights have changed" in model.refused
 
