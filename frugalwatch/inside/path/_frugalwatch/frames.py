@@ -43,12 +43,8 @@ class Frames:
             node = self._labels[name] = self._add(0, self._new_code("", name, 0), 0)
         return node
 
-    def node(self, root: int, frame: FrameType | None) -> int:
-        """The node of the stack that ends in `frame`, below the node `root`."""
-        frames = []
-        while frame is not None:
-            frames.append(frame)
-            frame = frame.f_back
+    def node(self, root: int, frames: list[FrameType]) -> int:
+        """The node of a stack, innermost frame first, below the node `root`. Uses up the list."""
         if len(frames) > _DEEPEST:
             del frames[_DEEPEST // 2 : -_DEEPEST // 2]
         node, children = root, self._children

@@ -243,22 +243,34 @@ class StackSampler:
 
     def _look(self, me: int) -> list[tuple[_Seen, int]]:
         """Where every thread is and the CPU time that it used; ours is left out."""
+        shown: dict[int, int | None] = {}
+        moved = []
+        for ident, seen in self._threads.items():
+            at = shown[ident] = None if seen.clock is None else read_ns(seen.clock)
+            if at is None or at > seen.cpu_ns or seen.node == seen.root:
+                moved.append(ident)
+        idents, stacks = self._reader.read(moved)  # dropped on return
+        new = []
+        for ident in idents:
+            known = self._threads.get(ident)
+            if ident != me and (
+                known is None or (shown[ident] is None and known.clock is not None)
+            ):
+                new.append(ident)  # or under the name of one that has ended
+                seen = self._threads[ident] = self._new_thread(ident)
+                shown[ident] = None if seen.clock is None else read_ns(seen.clock)
+        if not stacks.keys() >= set(new):
+            stacks = {**stacks, **self._reader.read(new)[1]}
         result = []
-        current = self._reader.read()  # dropped on return
-        for ident, stack in current.items():
+        for ident in idents:
             if ident == me:
                 continue
-            seen = self._threads.get(ident)
-            shown = None if seen is None or seen.clock is None else read_ns(seen.clock)
-            if seen is None or (shown is None and seen.clock is not None):  # new, under an old name
-                seen = self._threads[ident] = self._new_thread(ident)
-                shown = None if seen.clock is None else read_ns(seen.clock)
-            cpu_ns = 0 if shown is None else shown - seen.cpu_ns
-            if cpu_ns > 0 or seen.clock is None or seen.node == seen.root:
-                seen.node = self._reader.node(seen.root, stack)  # it has moved since
-            result.append((seen, max(0, cpu_ns)))
-        if len(self._threads) >= len(current):
-            for ident in [each for each in self._threads if each not in current]:
+            seen, at = self._threads[ident], shown[ident]
+            if ident in stacks:
+                seen.node = self._reader.node(seen.root, stacks[ident])
+            result.append((seen, 0 if at is None else max(0, at - seen.cpu_ns)))
+        if len(self._threads) >= len(idents):
+            for ident in [each for each in self._threads if each not in idents]:
                 del self._threads[ident]
         return result
 
@@ -373,10 +385,14 @@ def _no_lines(last: bool) -> list[object]:
 
 
 def _start_thread(function: Callable[[], None]) -> None:
-    """A thread that no signal is ever delivered to: they are all the program's."""
+    """A thread that no signal is ever delivered to: they are all the program's.
+
+    A fault in it is another matter: a program that handles those should hear of ours too.
+    """
     import _signal  # type: ignore[import-not-found] # what `signal` wraps, without its enums
 
-    kept = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
+    faults = {_signal.SIGSEGV, _signal.SIGBUS, _signal.SIGFPE, _signal.SIGILL}
+    kept = _signal.pthread_sigmask(_signal.SIG_BLOCK, set(_signal.valid_signals()) - faults)
     try:
         start_new_thread(function, ())
     finally:
