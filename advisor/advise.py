@@ -32,7 +32,9 @@ from advisor.trials import Trial, counted_or_modelled, energy_j
 from advisor.workload import Workload
 from advisor.workshop import Cost, Workshop
 
-# Of the budget: after that nothing further is tried out, so that what works can be measured.
+# Of the budget: after that no more run-time swaps are built.
+_BUILDING_SHARE = 0.35
+# Of what is left then: after that nothing further is tried out, so that what works can be measured.
 _TRYING_SHARE = 0.35
 
 
@@ -122,10 +124,14 @@ def _search(  # noqa: PLR0917 - one call, all of it needed
             notes += said
             tell_limits(bench, options)
             entrants, answers = candidates(
-                facts, hook=options.hook, bench=bench, family=options.family
+                facts,
+                hook=options.hook,
+                bench=bench,
+                family=options.family,
+                is_late=lambda: not compresses(options.family) and search.is_past(_BUILDING_SHARE),
             )
+            search.built()
             if compresses(options.family):
-                search.built()
                 entrants = stacks_first(entrants)
             search.interrupted = search.interrupted or bench.interrupted
             curve, built_by = bench.curve, (bench, facts)

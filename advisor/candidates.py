@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from advisor.choosing import answer_of
 from advisor.document import Answer
 from advisor.options import Options
 from advisor.preparing import prepared
 from advisor.techniques import Family, techniques
-from advisor.techniques.base import Applicability, Facts, Variant
+from advisor.techniques.base import Applicability, Builds, Facts, Variant
 from advisor.techniques.threads import VARIABLES, one_thread
 from advisor.techniques.torch_facts import NO_TORCH
 from advisor.workshop import COMPRESS_S, Workshop
@@ -17,6 +19,7 @@ _COMPRESSING_SHARE = 0.25
 # Of that, once more: what searching for the best combination of what came out may take.
 _SEARCHING_SHARE = 0.3
 _SEARCHING_AT_LEAST_S = 30.0
+NO_TIME_TO_BUILD = Applicability(False, "there was no time to build it: a larger --budget")
 
 
 def candidates(
@@ -25,10 +28,12 @@ def candidates(
     hook: bool = True,
     bench: Workshop | None = None,
     family: Family = "runtime",
+    is_late: Callable[[], bool] = lambda: False,
 ) -> tuple[list[Variant], list[Answer]]:
     """What is worth a trial on this workload, and every technique's answer with its reason.
 
-    What needs something built first gets it on the `bench`, or says why that cannot be.
+    What needs something built first gets it on the `bench`, or says why that cannot be. Once it
+    `is_late` nothing more is built but what the user insists on.
     """
     entrants: list[Variant] = []
     answers: list[Answer] = []
@@ -39,13 +44,32 @@ def candidates(
         if bench is not None and bench.interrupted:
             break
         answer = answer_of(technique, facts)
+        builds = isinstance(technique, Builds) and technique.name not in facts.included
+        if answer.yes and builds and is_late():
+            answers.append(Answer(technique.name, NO_TIME_TO_BUILD))
+            continue
         variants, refusals = prepared(technique, facts, bench) if answer.yes else ([], [])
         if variants or not refusals:
             answers.append(Answer(technique.name, answer))
         answers += refusals
         entrants += variants
     # What the user insists on comes first: time may run out.
-    return sorted(entrants, key=lambda v: v.technique not in facts.included), answers
+    return sorted(in_order(entrants), key=lambda v: v.technique not in facts.included), answers
+
+
+def in_order(entrants: Sequence[Variant]) -> list[Variant]:
+    """The entrants, where those whose cost was seen change places: what promises most goes first.
+
+    That is the cheapest of those that lose nothing, which any limit lets through, and then the
+    others by cost.
+    """
+    places = [place for place, v in enumerate(entrants) if v.cost is not None]
+    by_cost = sorted((entrants[place] for place in places), key=lambda v: v.cost or 0.0)
+    safe = next((v for v in by_cost if not v.lossy), None)
+    found = list(entrants)
+    for place, variant in zip(places, sorted(by_cost, key=lambda v: v is not safe), strict=True):
+        found[place] = variant
+    return found
 
 
 def tell_limits(bench: Workshop, options: Options) -> None:

@@ -120,6 +120,9 @@ class Search:
         self._limit_s: float | None = None
         self._seconds: dict[str, float] = {}  # whole cost of the last replay of each variant
         self._outputs: tuple[Output, ...] = ()
+        # The same of the first look, which is at the whole program.
+        self._whole_limit_s: float | None = None
+        self._whole_outputs: tuple[Output, ...] = ()
         # What modules compute: of the program against itself, and of each variant against it.
         self.own_agreement: Agreement | None = None
         self.agreements: dict[str, Agreement] = {}
@@ -130,6 +133,7 @@ class Search:
         """The first replay: does the command work, and what does it use? It counts for nothing."""
         replay = self._try(BASE, "probe", 0, watch=True, look=True)
         self._looked_at(replay)
+        self._whole_outputs, self._whole_limit_s = self._outputs, self._limit_s
         return replay
 
     def shorten(self, stop: Stop) -> Replay | None:
@@ -163,7 +167,8 @@ class Search:
 
         Where replays end early the others are looked at as well, while there is time: what they
         print is not all. One replay each, in which what its modules compute is kept and compared
-        with the program as written, which is compared with itself first. They count for nothing
+        with the program as written, which is compared with itself first; what is lossy has to show
+        itself on the whole program, since a few calls could not judge it. They count for nothing
         else. Once this share of the budget is used the others go untried, and are noted in
         `untried`.
         """
@@ -178,15 +183,16 @@ class Search:
         for variant in (*first, *inside):
             if self.interrupted:
                 break
-            is_late = share is not None and self.spent_s() > self._share_s(share)
+            is_late = share is not None and self.is_past(share)
             if is_late and variant not in (*first, inside[0]):
                 if variant.change.switches:
                     self.untried.append(variant.name)
                 continue
             number = len(self.trials.of(variant.name, "probe")) + 1
-            replay = self._try(variant, "probe", number, look=True)
-            if replay.ok and self._outputs and not self.interrupted:
-                found = compare(self._outputs, replay.outputs)
+            replay = self._try(variant, "probe", number, look=True, whole=variant.lossy)
+            own = self._whole_outputs if variant.lossy else self._outputs
+            if replay.ok and own and not self.interrupted:
+                found = compare(own, replay.outputs)
                 forget_outputs(replay.outputs)
                 if variant is AGAIN:
                     self.own_agreement = found
@@ -280,6 +286,10 @@ class Search:
         """Whether the program as written failed in a later replay: then nothing can be judged."""
         return not all(self._works(b) for b in BASELINES)
 
+    def is_past(self, share: float) -> bool:
+        """Whether more than this share of the budget is used up."""
+        return self.spent_s() > self._share_s(share)
+
     def left_s(self) -> float:
         """Seconds of the budget that are left; below zero it is overdrawn."""
         return self._budget_s() - self.spent_s()
@@ -361,6 +371,7 @@ class Search:
         *,
         watch: bool = False,
         look: bool = False,
+        whole: bool = False,
     ) -> Replay:
         known = self._known.get(key_of(stage, number, variant.name, variant.change))
         if known is not None:
@@ -368,18 +379,22 @@ class Search:
         began_s = self._clock_s()
         self.say(f"{_STAGES[stage]} {number + 1}, {variant.name}")
         try:
-            limit_s = self._limit_s
+            limit_s = self._whole_limit_s if whole else self._limit_s
             if limit_s is not None and variant.pays_later:
                 limit_s += max(_BUILDING_S, min(self._budget_s() / 2, _BUILDING_AT_MOST_S))
+            stop = None if whole else self.stop
             replay = self._replays.replay(
-                variant.change, limit_s=limit_s, watch=watch, look=look, stop=self.stop
+                variant.change, limit_s=limit_s, watch=watch, look=look, stop=stop
             )
         except KeyboardInterrupt:
             self.interrupted = True
             if not self.trials.all:  # nothing is known yet, so there is nothing to report
                 raise
             return self.trials.all[-1].replay
-        self._keep(variant, stage, number, replay, self._clock_s() - began_s)
+        taken_s = self._clock_s() - began_s
+        self._keep(variant, stage, number, replay, taken_s)
+        if whole and self.stop is not None:  # which is not what a round takes
+            del self._seconds[variant.name]
         return replay
 
     def _keep(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from advisor.techniques.base import Applicability, Change, Facts, Variant
 from advisor.techniques.swapping import (
     built,
@@ -58,10 +60,9 @@ class OnnxRuntime:
                     workshop.tell(f"not fused: {reason}")
         except CannotBuildError as reason:
             return refused(reason)
-        return built(facts, variant, artefact, threads=threads)
+        found = built(facts, variant, artefact, threads=threads)
+        return found if found.cost is not None else replace(found, cost=1.0)
 
 
 def _all_cpus(variant: Variant, cpus: int) -> Variant:
-    from dataclasses import replace
-
     return replace(variant, name=f"ONNX Runtime, {cpus} threads without spinning")

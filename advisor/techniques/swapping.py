@@ -106,6 +106,7 @@ def built(facts: Facts, variant: Variant, artefact: Artefact, *, threads: int = 
     folder = artefact.folder
     return replace(
         variant,
+        cost=artefact.about.get("cpu_ratio"),
         change=swap_switch(facts, folder, threads=threads),
         artefact=folder,
         one_off=artefact.cost.in_words("exporting and building"),

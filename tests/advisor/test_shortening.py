@@ -13,6 +13,7 @@ from advisor.replay import Replay
 from advisor.search import Plan, Search
 from advisor.shortening import fitting, shortened
 from advisor.stopping import Stop
+from advisor.techniques.base import Change, Variant
 from tests.advisor.kit import ScriptedReplays, variant
 
 ROOT = Root("Model", {"evaluation no_grad": 500})
@@ -118,6 +119,21 @@ def test_then_changes_around_the_program_are_looked_at_too() -> None:
     shortened(search, replays, search.look(), {})  # type: ignore[arg-type]
     assert search.try_out([around]) == [around]
     assert len(search.trials.of("one thread", "probe")) == 1
+
+
+def test_what_is_lossy_shows_itself_on_the_whole_program() -> None:
+    """The first calls are too few to judge by."""
+    replays = Long(part=1.0)
+    search = search_of(replays)
+    shortened(search, replays, search.look(), {})  # type: ignore[arg-type]
+    swaps = [
+        Variant(name, name, Change(switches={"eval": name}), lossy=name == "int8")
+        for name in ("int8", "float32")
+    ]
+    assert search.try_out(swaps) == swaps
+    again = search.stop
+    assert replays.stops == [None, again, again, None, again]
+    assert again is not None
 
 
 def test_where_the_first_calls_are_of_another_kind_replays_stay_whole() -> None:
