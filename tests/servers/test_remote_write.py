@@ -331,6 +331,7 @@ def test_ranks_of_torchrun_are_one_run(either_server: Server, tmp_path: Path) ->
     same = merged(program, "torchelastic:epoch7", [program.ledger])
     assert {**found, "source": ""} == {**same, "source": ""}
     assert found["nodes"][0]["recordings"] == 2
-    # The ranks saw one package at the same time: its energy once, not twice.
+    # The ranks saw one package at the same time: its energy once, not twice. Where one recording
+    # takes over from the other is told to some milliseconds, of which each is 50 mJ here.
     longest, both = max(row[1] for row in runs), sum(row[1] for row in runs)
-    assert longest <= round(found["energy_j"] * 1e6) < 0.8 * both
+    assert 0.998 * longest <= round(found["energy_j"] * 1e6) < 0.8 * both
