@@ -19,23 +19,23 @@ from advisor.quality import Metric
 from advisor.ranking import FIGURES, Unit
 from advisor.replay import Replay, Replayer
 from advisor.run_times import with_run_times
-from advisor.same_answers import same_answers
 from advisor.search import Search
+from advisor.selecting import selected
 from advisor.setting import cpu_flags, model_power, private_folder, usable_cores, usable_cpus
 from advisor.shortening import shortened
-from advisor.stacking import by_promise, stacks_first
+from advisor.stacking import stacks_first
 from advisor.standing import Standing
 from advisor.stored_trials import read_trials
 from advisor.techniques import compresses, techniques
-from advisor.techniques.base import Applicability, Builds, Facts, Variant
-from advisor.trials import Trial, counted_or_modelled, energy_j
+from advisor.techniques.base import Builds, Facts, Variant
+from advisor.trials import Figure, Trial, counted_or_modelled, energy_j
 from advisor.workload import Workload
 from advisor.workshop import Cost, Workshop
 
 # Of the budget: after that no more run-time swaps are built.
 _BUILDING_SHARE = 0.35
-# Of what is left then: after that nothing further is tried out, so that what works can be measured.
-_TRYING_SHARE = 0.35
+# Of what the program uses: a look at less than that is told as a first sign.
+_A_SIGN = 0.9
 
 
 def advise(
@@ -128,7 +128,11 @@ def _search(  # noqa: PLR0917 - one call, all of it needed
                 hook=options.hook,
                 bench=bench,
                 family=options.family,
-                is_late=lambda: not compresses(options.family) and search.is_past(_BUILDING_SHARE),
+                is_late=lambda: (
+                    search.interrupted
+                    or (not compresses(options.family) and search.is_past(_BUILDING_SHARE))
+                ),
+                first=lambda variant: _first_sign(search, variant, FIGURES[unit]),
             )
             search.built()
             if compresses(options.family):
@@ -138,32 +142,32 @@ def _search(  # noqa: PLR0917 - one call, all of it needed
             building = bench.spent
             if bench.spent.cpu_s:
                 notes.append(f"building what was tried took {bench.spent.cpu_s:.3g} CPU-seconds")
-        working = same_answers(search, options, entrants, facts, share=_TRYING_SHARE)
-        finalists = search.screen(working, FIGURES[unit])
-        entrants = [v for v in entrants if v.name not in search.untried]
-        no_time = Applicability(False, "there was no time to try it: a larger --budget")
-        answers += [Answer(name, no_time) for name in search.untried]
-        finalists = [
-            v
-            for v in finalists
-            if v.technique in facts.included or search.screened(v, FIGURES[unit]) < 1
-        ]
-        finalists = same_answers(search, options, finalists, facts)
-        confirmed = same_answers(search, options, by_promise(finalists), facts)
-        entrants += [v for v in by_promise(finalists) if v not in entrants]
-        reference = fair_reference(facts, finalists) if finalists else None
-        search.confirm(confirmed, reference)
-        finalists = confirmed
+        found = selected(search, options, entrants, facts, FIGURES[unit])
+        entrants, finalists = found.entrants, found.confirmed
+        answers += found.answers
+        reference = fair_reference(facts, found.finalists) if found.finalists else None
+        search.confirm(finalists, reference)
         aside = afterwards(search, replayer, facts, options, finalists, notes, answers)
         if facts.inside is not None and not aside["hot_spots"] and not search.interrupted:
             notes.append(
                 "too little was seen of it to tell what is outside of the model: give it more work"
             )
-    found = Found(unit, entrants, finalists, answers, reference, notes, replayer.inside)
-    found = replace(found, work_kind=replayer.work_kind, building=building)
+    what = Found(unit, entrants, finalists, answers, reference, notes, replayer.inside)
+    what = replace(what, work_kind=replayer.work_kind, building=building)
     aside["compression"] = curve
-    document = {**concluded(number, workload, options, search, found), **aside}
+    document = {**concluded(number, workload, options, search, what), **aside}
     return with_robustness(search, built_by, options, document)
+
+
+def _first_sign(search: Search, variant: Variant, figure: Figure) -> None:
+    """Look at one variant, and tell what that showed: whoever waits knows that there is something.
+
+    The look is one that it needs anyway.
+    """
+    search.try_out([variant])
+    ratio = search.looked(variant, figure)
+    if ratio is not None and ratio <= _A_SIGN and not search.interrupted:
+        search.say(f"first sign, of one look: {variant.name} takes {ratio:.2f} of what it takes")
 
 
 def _facts(workload: Workload, options: Options, search: Search, replayer: Replayer) -> Facts:

@@ -29,14 +29,17 @@ def candidates(
     bench: Workshop | None = None,
     family: Family = "runtime",
     is_late: Callable[[], bool] = lambda: False,
+    first: Callable[[Variant], None] = lambda _: None,
 ) -> tuple[list[Variant], list[Answer]]:
     """What is worth a trial on this workload, and every technique's answer with its reason.
 
     What needs something built first gets it on the `bench`, or says why that cannot be. Once it
-    `is_late` nothing more is built but what the user insists on.
+    `is_late` nothing more is built but what the user insists on. `first` gets the first thing that
+    is built and loses nothing, before anything else is built: whoever waits may have a sign early.
     """
     entrants: list[Variant] = []
     answers: list[Answer] = []
+    waits = True
     reason = NO_TORCH if hook else "the hook is switched off in your configuration"
     if facts.inside is None:
         answers.append(Answer("inside the program", Applicability(False, reason)))
@@ -53,6 +56,9 @@ def candidates(
             answers.append(Answer(technique.name, answer))
         answers += refusals
         entrants += variants
+        if waits and (safe := next((v for v in variants if v.artefact and not v.lossy), None)):
+            waits = False
+            first(safe)
     # What the user insists on comes first: time may run out.
     return sorted(in_order(entrants), key=lambda v: v.technique not in facts.included), answers
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from advisor.agreement import Agreement, compare
 from advisor.budget import Budget
+from advisor.looks import looked, passed_over, useless_stacks
 from advisor.outputs import Output, forget_outputs
 from advisor.replay import Replay
 from advisor.stacking import FINALISTS, different
@@ -103,6 +104,7 @@ class Search:
         self.interrupted = False
         self.out_of_time = False
         self.untried: list[str] = []  # names of variants for which there was no time
+        self.passed_over: dict[str, str] = {}  # names of those that looks speak against, and why
         self.stop: Stop | None = None  # where replays end from now on
         self._replays = replays
         self._plan = plan
@@ -166,25 +168,28 @@ class Search:
         """Those that act and end well, of variants that act inside the program; others pass.
 
         Where replays end early the others are looked at as well, while there is time: what they
-        print is not all. One replay each, in which what its modules compute is kept and compared
-        with the program as written, which is compared with itself first; what is lossy has to show
-        itself on the whole program, since a few calls could not judge it. They count for nothing
-        else. Once this share of the budget is used the others go untried, and are noted in
-        `untried`.
+        print is not all; and where looks decide, as in `screen`. One replay each, in which what its
+        modules compute is kept and compared with the program as written, which is compared with
+        itself first; what is lossy has to show itself on the whole program, since a few calls could
+        not judge it. They count for nothing else. What would end after this share of the budget
+        goes untried, and is noted in `untried`.
         """
         wanted = [v for v in variants if v.name not in self.agreements]
         inside = [v for v in wanted if v.change.switches]
-        if self.stop is not None:
-            inside += [v for v in wanted if not v.change.switches]
-        if not inside:
+        around = [v for v in wanted if not v.change.switches]
+        if self.stop is None and not (inside and self._is_short(variants)):
+            around = []  # rounds tell more
+        seen = [v for v in inside if v.cost is not None]
+        ahead = [*seen, *around, *(v for v in inside if v not in seen)]
+        if not ahead:
             return list(variants)
         first = () if self.own_agreement else (AGAIN,)
-        self._expect(len(first) + len(inside), screening=len(variants))
-        for variant in (*first, *inside):
+        self._expect(len(first) + len(ahead), screening=len(variants))
+        for variant in (*first, *ahead):
             if self.interrupted:
                 break
-            is_late = share is not None and self.is_past(share)
-            if is_late and variant not in (*first, inside[0]):
+            is_late = share is not None and self.is_past(share, self._one_s(variant))
+            if is_late and variant not in (*first, ahead[0]):
                 if variant.change.switches:
                     self.untried.append(variant.name)
                 continue
@@ -200,14 +205,25 @@ class Search:
                     self.agreements[variant.name] = found
         return [v for v in variants if self._works(v) and v.name not in self.untried]
 
-    def screen(self, entrants: Sequence[Variant], figure: Figure) -> list[Variant]:
+    def screen(
+        self, entrants: Sequence[Variant], figure: Figure, insisted: Collection[str] = ()
+    ) -> list[Variant]:
         """The entrants that are worth confirming, best first: at most three.
 
         A variant that fails once is out. Each pass of three rounds keeps the better half; two
-        rounds show what is hopeless where there are three or fewer. Those for which there is no
-        time, the last ones, go untried.
+        rounds show what is hopeless where there are three or fewer. Where that leaves too little
+        time for confirming, looks decide: whom they speak against is noted in `passed_over`, but
+        for the techniques `insisted` on. Those for which there is no time otherwise, the last ones,
+        go untried.
         """
-        left = self._in_time(list(entrants))
+        left = list(entrants)
+        if self._is_short(left):
+            ratios = {v.name: self.looked(v, figure) for v in left}
+            self.passed_over |= passed_over(left, ratios, insisted)
+            left = [v for v in left if v.name not in self.passed_over]
+            if all(ratios[v.name] is not None for v in left):
+                return self._by_looks(left, ratios)
+        left = self._in_time(left)
         begun = 0
         while left and not self.interrupted and not self.unreliable:
             # Where there is nothing to halve, the time is better spent on confirming.
@@ -229,8 +245,34 @@ class Search:
                 return different(ranked)
         return []
 
+    def _by_looks(self, ranked: list[Variant], ratios: Mapping[str, float | None]) -> list[Variant]:
+        ranked = sorted(ranked, key=lambda v: ratios[v.name] or math.inf)
+        chosen = different(ranked)
+        for variant in ranked:
+            if variant not in chosen:
+                ratio = ratios[variant.name] or math.inf
+                reason = f"in one look it cost {ratio:.2f} times as much as the program as written"
+                self.passed_over[variant.name] = f"{reason}, and others less"
+        return chosen
+
+    def stacks(self, confirmed: Sequence[Variant], figure: Figure) -> list[Variant]:
+        """Those of the variants that are worth confirming beside one another.
+
+        Where time is short, stacks that did no better in a look than the best of them alone are
+        noted in `passed_over`.
+        """
+        if not self._is_short(confirmed):
+            return list(confirmed)
+        ratios = {v.name: self.looked(v, figure) for v in confirmed}
+        self.passed_over |= useless_stacks(confirmed, ratios)
+        return [v for v in confirmed if v.name not in self.passed_over]
+
+    def looked(self, variant: Variant, figure: Figure) -> float | None:
+        """The ratio that one look saw, None without one: see `advisor.looks`."""
+        return looked(self.trials, variant, figure, early=self.stop is not None)
+
     def screened(self, variant: Variant, figure: Figure) -> float:
-        """The ratio that screening saw; infinite where it saw none.
+        """The ratio that screening saw, or else a look; infinite where neither saw one.
 
         Of what acts inside the program, the ratio per unit of work if that is smaller: in a short
         replay the start hides it.
@@ -244,6 +286,8 @@ class Search:
             pairs = self.trials.pairs(variant.name, names, each, "screening")
             if pairs:
                 found.append(math.exp(centre([math.log(n / o) for n, o in pairs])))
+        if len(found) == 1 and (ratio := self.looked(variant, figure)) is not None:
+            found.append(ratio)
         return min(found)
 
     def confirm(self, finalists: Sequence[Variant], reference: Variant | None = None) -> None:
@@ -286,9 +330,9 @@ class Search:
         """Whether the program as written failed in a later replay: then nothing can be judged."""
         return not all(self._works(b) for b in BASELINES)
 
-    def is_past(self, share: float) -> bool:
-        """Whether more than this share of the budget is used up."""
-        return self.spent_s() > self._share_s(share)
+    def is_past(self, share: float, ahead_s: float = 0.0) -> bool:
+        """Whether more than this share of the budget will be used up, `ahead_s` from now."""
+        return self.spent_s() + ahead_s > self._share_s(share)
 
     def left_s(self) -> float:
         """Seconds of the budget that are left; below zero it is overdrawn."""
@@ -437,6 +481,19 @@ class Search:
     def _affordable(self, variants: Sequence[Variant], wanted: int, share: float) -> int:
         available_s = self._share_s(share) - self.spent_s()
         return max(1, int(min(wanted, available_s / self._round_s(variants))))
+
+    def _is_short(self, variants: Sequence[Variant]) -> bool:
+        """Whether screening them leaves too little time for solid rounds of the best."""
+        if self._plan.rounds is not None:
+            return False
+        needed_s = SCREENING_ROUNDS * self._round_s(variants)
+        needed_s += _SOLID_ROUNDS * self._round_s(variants[:FINALISTS])
+        return needed_s > self.left_s()
+
+    def _one_s(self, variant: Variant) -> float:
+        """What a first replay of a variant may take: what is built in it takes longer."""
+        builds = variant.pays_later and variant.artefact is None
+        return self._seconds.get(BASE.name, 0.0) + (_BUILDING_S if builds else 0.0)
 
     def _round_s(self, variants: Sequence[Variant]) -> float:
         base_s = self._seconds.get(BASE.name, 0.0)

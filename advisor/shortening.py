@@ -16,12 +16,12 @@ from advisor.replay import Replay, Replayer
 from advisor.search import Search
 from advisor.stopping import Stop, parse_stop
 
-# So many replays make a good answer: looks, screening, and eight rounds of two finalists.
-_REPLAYS = 36
+# So many replays make a good answer: looks, and eight rounds of three finalists or screening too.
+_REPLAYS = 50
 # Less than this after the start tells little of what one request costs.
 _LEAST_S, _LEAST_UNITS = 4.0, 40
 # Longer ones are as good as whole ones.
-_MOST_SHARE = 0.6
+_MOST_SHARE = 0.75
 # Of the time of a whole run: else what a run costs is decided elsewhere.
 _LEAST_SHARE_OF_RUN = 0.6
 # How much dearer or cheaper the first requests may be than all of them.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from advisor.techniques.base import COMPRESSION_STACK, Change, Claim, Variant
 
 FINALISTS = 3
+COMBINATION = "combination"  # the technique of several together
 # These change how the torch module computes, which nobody asks any more once it is replaced.
 _OF_THE_MODULE = frozenset({"compile", "autocast", "channels_last", "inference_mode", "eval"})
 
@@ -69,7 +70,7 @@ def combinations(finalists: Sequence[Variant]) -> list[Variant]:
     return [
         Variant(
             name=" + ".join(v.name for v in chosen),
-            technique="combination",
+            technique=COMBINATION,
             change=change,
             claim=_claim(chosen),
             needs=", ".join(dict.fromkeys(v.needs for v in chosen if v.needs)),

@@ -138,7 +138,7 @@ def test_too_little_time_keeps_the_second_yardstick() -> None:
 
 def test_what_there_is_no_time_to_try_is_named_and_the_first_is_always_tried() -> None:
     inside = [Variant(f"v{n}", f"v{n}", Change({}, (), {"threads": n})) for n in range(1, 6)]
-    hunt = search(ScriptedReplays({}, noise=0.0), Plan(Budget(10)))
+    hunt = search(ScriptedReplays({}, noise=0.0), Plan(Budget(12)))
     hunt.look()
     assert [v.name for v in hunt.try_out(inside, 0.35)] == ["v1", "v2"]
     assert hunt.untried == ["v3", "v4", "v5"]

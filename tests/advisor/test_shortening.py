@@ -30,7 +30,7 @@ def whole(wall_s: float = 28.0, each: Marginal | None = EACH) -> Replay:
     ("left_s", "expected"),
     [
         (120.0, Stop(80, "call")),  # 4 s of calls are the least
-        (300.0, Stop(107, "call")),  # 300 s / 36, less the start of 3 s
+        (400.0, Stop(100, "call")),  # 400 s / 50, less the start of 3 s
         (3600.0, None),  # whole ones fit
     ],
 )

@@ -171,3 +171,19 @@ def test_a_verified_saving_is_held_against_the_cautious_end_and_the_promise(
     )
     assert not worse.held
     assert not worse.agrees
+
+
+def test_a_look_at_a_saving_is_useful_already_beside_the_look_before(rows: ModuleType) -> None:
+    def look(variant: str, began_s: float, cpu_s: float) -> dict[str, Any]:
+        return {**trial(variant, 0, began_s, cpu_s), "stage": "probe"}
+
+    advice = {
+        "recommendations": [entry("one thread", 0.5)],
+        "timeline": [
+            look("as written", 0.0, 40.0),
+            look("as written, again", 10.0, 10.0),
+            look("one thread", 20.0, 9.5),
+            look("one thread", 40.0, 5.0),
+        ],
+    }
+    assert rows.first_useful_s(advice) == pytest.approx(50.0)
