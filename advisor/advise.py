@@ -167,7 +167,7 @@ def _first_sign(search: Search, variant: Variant, figure: Figure) -> None:
     search.try_out([variant])
     ratio = search.looked(variant, figure)
     if ratio is not None and ratio <= _A_SIGN and not search.interrupted:
-        search.say(f"first sign, of one look: {variant.name} takes {ratio:.2f} of what it takes")
+        search.say(f"first sign: {variant.name} costs {ratio:.2f} of as written, by one look")
 
 
 def _facts(workload: Workload, options: Options, search: Search, replayer: Replayer) -> Facts:

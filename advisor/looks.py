@@ -10,7 +10,7 @@ import math
 from collections.abc import Collection, Sequence
 
 from advisor.stacking import COMBINATION, runs_the_model
-from advisor.techniques.base import Variant
+from advisor.techniques.base import ANSWERS, Variant
 from advisor.trials import AGAIN, BASE, Figure, Trial, Trials, decisive, of_a_unit
 
 # One look is off by a tenth now and then; what does worse than this is not worth more of them.
@@ -54,7 +54,7 @@ def passed_over(
         rivals = [
             (other, v.name)
             for v in entrants
-            if v is not variant and runs_the_model(v) and not (v.lossy and not variant.lossy)
+            if v is not variant and runs_the_model(v) and _loses_no_more(v, variant)
             if (other := ratios.get(v.name)) is not None
         ]
         best = min(rivals, default=None)
@@ -83,6 +83,14 @@ def useless_stacks(confirmed: Sequence[Variant], ratios: dict[str, float | None]
         if best is not None and ratio > (1 - _STACK_SAVES) * best[0]:
             found[stack.name] = f"in one look it cost as much as {best[1]} alone"
     return found
+
+
+def _loses_no_more(other: Variant, variant: Variant) -> bool:
+    """Whether what answers is no further from what the user trained."""
+    return (ANSWERS.index(other.answers), other.lossy) <= (
+        ANSWERS.index(variant.answers),
+        variant.lossy,
+    )
 
 
 def _like(trials: Trials, *, whole: bool, early: bool) -> list[Trial]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from advisor.techniques.base import COMPRESSION_STACK, Change, Claim, Variant
+from advisor.techniques.base import ANSWERS, COMPRESSION_STACK, Change, Claim, Variant
 
 FINALISTS = 3
 COMBINATION = "combination"  # the technique of several together
@@ -28,17 +28,20 @@ def runs_the_model(variant: Variant) -> bool:
 def different(ranked: Sequence[Variant]) -> list[Variant]:
     """The best few of a ranking that are not all of one kind.
 
-    Of those that run the model otherwise, the best lossless and the best lossy one: the limit of
-    quality may let only one of them through, and others are needed to stack with. Places that are
-    left go to the next best.
+    Of those that run the model otherwise, the best lossless one, the best with the program's own
+    weights in another precision, the best that is pruned, and the best that learnt from it: the
+    limit of quality, or the user, may let only one of them through, and others are needed to stack
+    with. Places that are left go to the next best. Where models themselves change there is a place
+    more.
     """
+    places = FINALISTS + any(v.answers != "own" for v in ranked)
     chosen: list[Variant] = []
     for variant in ranked:
         rivals = [c for c in chosen if runs_the_model(c) and runs_the_model(variant)]
-        if not any(c.lossy == variant.lossy for c in rivals):
+        if not any((c.lossy, c.answers) == (variant.lossy, variant.answers) for c in rivals):
             chosen.append(variant)
-    chosen = chosen[:FINALISTS]
-    chosen += [v for v in ranked if v not in chosen][: FINALISTS - len(chosen)]
+    chosen = chosen[:places]
+    chosen += [v for v in ranked if v not in chosen][: places - len(chosen)]
     return sorted(chosen, key=list(ranked).index)
 
 
@@ -80,6 +83,7 @@ def combinations(finalists: Sequence[Variant]) -> list[Variant]:
             code="\n".join(v.code for v in chosen if v.code),
             pays_later=any(v.pays_later for v in chosen),
             lossy=any(v.lossy for v in chosen),
+            answers=max((v.answers for v in chosen), key=ANSWERS.index),
             artefact=next((v.artefact for v in chosen if v.artefact), None),
             calibrated=tuple(digest for v in chosen for digest in v.calibrated),
         )

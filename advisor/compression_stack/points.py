@@ -6,12 +6,16 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias  # what JSON gives back
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias  # what JSON gives back
+
+if TYPE_CHECKING:
+    from advisor.techniques.base import Answers
 
 Precision: TypeAlias = Literal["float", "static int8", "dynamic int8", "weight-only int8"]
 Practice: TypeAlias = Literal["as it comes", "un-padding"]
 
 ORIGINAL = "the original"
+STUDENT = "student"  # in the name of each base that learnt from it
 # Costs that differ by less are the same: one process cannot tell them apart.
 _SAME_COST = 0.03
 # As many go on into measured rounds: each of them takes minutes there.
@@ -46,6 +50,13 @@ class Point:
         if self.practice != "as it comes":
             parts.append(self.practice)
         return " + ".join(parts)
+
+    @property
+    def answers(self) -> Answers:
+        """What answers: the original's weights, what is left of them, or what learnt from it."""
+        if self.base == ORIGINAL:
+            return "own"
+        return "learnt" if STUDENT in self.base else "pruned"
 
     @property
     def is_stack(self) -> bool:
@@ -113,7 +124,8 @@ def survivors(found: Mapping[Point, Outcome]) -> list[Point]:
     """The stacks that go on into measured rounds, the cheapest first.
 
     Screening inputs are few, so that the cheapest may fail on those that judge: of each base only
-    its cheapest stack goes on, and the one that drifts least goes on in any case.
+    its cheapest stack goes on, and in any case the one that drifts least, the cheapest of those
+    that are pruned, and the cheapest of those that learnt: a user may want no other model.
     """
     able = {p: o for p, o in _whole(found).items() if p.is_stack and not o.hopeless}
     best: dict[str, Point] = {}
@@ -122,9 +134,10 @@ def survivors(found: Mapping[Point, Outcome]) -> list[Point]:
     ranked = list(best.values())
     if not ranked:
         return []
-    safest = min(ranked, key=lambda p: (able[p].drift, able[p].cost_ratio))
-    chosen = ranked[: SURVIVORS - 1] if safest not in ranked[:SURVIVORS] else ranked[:SURVIVORS]
-    return chosen if safest in chosen else [*chosen, safest]
+    sure = [min(ranked, key=lambda p: (able[p].drift, able[p].cost_ratio))]
+    sure += {p.answers: p for p in reversed(ranked)}.values()
+    chosen = list(dict.fromkeys([*sure, *ranked]))[:SURVIVORS]
+    return sorted(chosen, key=ranked.index)
 
 
 def _whole(found: Mapping[Point, Outcome]) -> dict[Point, Outcome]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
 from advisor.techniques.replacing import replaced_by_both
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 # shift work between cores that are on anyway: that is a saving of CPU time and not of energy.
 # "time": it saves waiting, so that the machine is on for a shorter time for the same CPU time.
 Claim: TypeAlias = Literal["cpu", "energy", "time"]
+# What answers: the program's own weights, what was left of them, or another model that learnt from
+# them. Each is further from what the user trained.
+Answers: TypeAlias = Literal["own", "pruned", "learnt"]
+ANSWERS: tuple[Answers, ...] = get_args(Answers)
 COMPRESSION_STACK = "compression stack"  # a technique's name that others ask for
 
 
@@ -121,7 +125,8 @@ class Variant:
     in another precision, so that answers are judged by a limit and not by rounding. `artefact` is
     the folder of what was built for it, `calibrated` the digests of the inputs it was tuned by.
     `cost` is its CPU time on captured inputs, of that of ONNX Runtime in 32-bit floats, as seen
-    when it was built: a first guess, which decides in what order things are tried.
+    when it was built: a first guess, which decides in what order things are tried. `answers` says
+    what answers then.
     """
 
     name: str
@@ -138,6 +143,7 @@ class Variant:
     artefact: str | None = None
     calibrated: tuple[str, ...] = ()
     cost: float | None = None
+    answers: Answers = "own"
 
 
 class Technique(Protocol):

@@ -48,6 +48,7 @@ class Cascade:
                 risk=f"hard requests pay for both models, which the slowest will feel; {RISK}",
                 pays_later=True,
                 lossy=True,
+                answers="learnt",
             ),
         )
 

@@ -13,7 +13,7 @@ from typing import Any  # what JSON gives back
 
 from advisor.artefacts.manifest import read_manifest
 from advisor.compression.building import calls_of
-from advisor.compression_stack.points import ORIGINAL, SURVIVORS, Base, Point, Precision
+from advisor.compression_stack.points import ORIGINAL, STUDENT, SURVIVORS, Base, Point, Precision
 from advisor.techniques.base import (
     COMPRESSION_STACK,
     Applicability,
@@ -40,7 +40,7 @@ from advisor.workshop import STEPS, Artefact, CannotBuildError, Workshop
 _BUILDER, _FOLDER = "compression_stack", "compression-stack"
 _MOST_SCREENING = 256  # calls
 # Whose steps stand alone, and how they are called; exits and cascades ask the original too.
-_RECIPES = {"pruning": "pruned", "students": "student"}
+_RECIPES = {"pruning": "pruned", "students": STUDENT}
 _NEEDS_OPTUNA = "needs optuna: pip install 'frugalwatch[advisor]'"
 
 
@@ -179,7 +179,8 @@ def _stacked(
     """The variant that runs one point of the search."""
     point = Point(about["base"], about["precision"], about["practice"])
     folder = Artefact(str(about["folder"]), artefact.cost)
-    own = built(facts, replace(variant, name=point.name, calibrated=learnt), folder)
+    own = replace(variant, name=point.name, calibrated=learnt, answers=point.answers)
+    own = replace(built(facts, own, folder), cost=float(about["cost_ratio"]))
     if point.practice == "un-padding":
         served = Unpadding().variants(facts)[0]
         change = own.change.with_(served.change)

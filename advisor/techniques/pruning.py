@@ -70,6 +70,7 @@ class Pruning:
                 risk=f"{LEARNT_RISK}; {RISK}",
                 pays_later=True,
                 lossy=True,
+                answers="pruned",
             ),
         )
 
@@ -146,7 +147,7 @@ def in_int8(facts: Facts, variant: Variant, step: Step, workshop: Workshop) -> l
         workshop.tell(f"{step.name} in int8: {reason}")
         return []
     own = built(facts, replace(variant, name=f"{variant.name}, int8"), artefact)
-    return [replace(own, one_off=variant.one_off)]
+    return [replace(own, one_off=variant.one_off, cost=None)]  # it was of the step, not of ours
 
 
 def _rows(module: SampledModule, part: str) -> int:

@@ -51,6 +51,7 @@ class Student:
                 risk=f"{_RISK}; {RISK}",
                 pays_later=True,
                 lossy=True,
+                answers="learnt",
             ),
         )
 

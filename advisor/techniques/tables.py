@@ -41,6 +41,7 @@ class Tables:
                 risk=LEARNT_RISK,
                 pays_later=True,
                 lossy=True,
+                answers="pruned",
             ),
         )
 

@@ -45,6 +45,7 @@ class Unstructured:
                 risk=LEARNT_RISK,
                 pays_later=True,
                 lossy=True,
+                answers="pruned",
             ),
         )
 

@@ -45,6 +45,15 @@ def test_what_costs_more_and_what_another_does_far_better_is_passed_over() -> No
     assert "aot" not in passed_over(SWAPS, ratios, insisted={"aot"})
 
 
+def test_a_student_does_not_speak_against_what_has_the_programs_own_weights() -> None:
+    student = replace(SWAPS[2], name="student", answers="learnt")
+    pruned = replace(SWAPS[2], name="pruned", answers="pruned")
+    int8 = SWAPS[2]
+    assert not passed_over([student, pruned, int8], {"student": 0.01, "pruned": 0.05, "int8": 0.1})
+    found = passed_over([student, pruned, int8], {"student": 0.2, "pruned": 0.15, "int8": 0.1})
+    assert set(found) == {"student", "pruned"}
+
+
 def test_a_stack_that_saves_no_more_than_its_best_part_is_passed_over() -> None:
     both = replace(variant("ort + threads"), technique=COMBINATION)
     parts = [swap("ort"), variant("threads")]

@@ -134,6 +134,15 @@ def test_the_best_lossless_swap_is_confirmed_beside_a_better_lossy_one() -> None
     assert names == ["int8", "int8 + threads", "swap + threads", "swap", "threads"]
 
 
+def test_the_best_of_each_kind_is_confirmed_where_models_change() -> None:
+    """Whoever wants no other model sees what pruning alone saves, and int8 alone, and neither."""
+    students = [replace(INT8, name=f"student {n}", answers="learnt") for n in "ab"]
+    pruned = [replace(INT8, name=f"pruned {n}", answers="pruned") for n in "ab"]
+    ranked = [*students, *pruned, INT8, SWAP, THREADS]
+    assert different(ranked) == [students[0], pruned[0], INT8, SWAP]
+    assert different(students) == students
+
+
 def test_the_linear_layers_that_gpt_2_calls_conv1d_are_no_convolutions() -> None:
     writer = module(layers={"Conv1D": 16, "LayerNorm": 9, "Embedding": 2, "Linear": 1})
     assert DynamicInt8().applies(facts(writer)).yes

@@ -42,6 +42,20 @@ def test_the_safest_stack_survives_where_many_are_cheaper() -> None:
     assert kept[-1].base == "pruned 1"
 
 
+def test_the_cheapest_that_is_only_pruned_survives_beside_any_number_of_students() -> None:
+    found = {
+        Point(f"student {n}", "static int8"): Outcome(0.01 * n, drift=0.001, limit=0.01)
+        for n in range(1, 9)
+    }
+    found[Point("pruned 1", "static int8")] = Outcome(0.6, drift=0.002, limit=0.01)
+    found[Point("pruned 2", "static int8")] = Outcome(0.5, drift=0.003, limit=0.01)
+    kept = survivors(found)
+    assert len(kept) == SURVIVORS
+    assert kept[0].base == "student 1"
+    assert kept[-1] == Point("pruned 2", "static int8")
+    assert [p.answers for p in (kept[0], kept[-1], Point(ORIGINAL))] == ["learnt", "pruned", "own"]
+
+
 def test_front_holds_what_nothing_beats_in_cost_and_drift() -> None:
     cheap, safe, beaten = (Point(f"pruned {n}") for n in (1, 2, 3))
     found = {
