@@ -221,8 +221,9 @@ class Search:
             ratios = {v.name: self.looked(v, figure) for v in left}
             self.passed_over |= passed_over(left, ratios, insisted)
             left = [v for v in left if v.name not in self.passed_over]
-            if all(ratios[v.name] is not None for v in left):
-                return self._by_looks(left, ratios)
+            if any(ratio is not None for ratio in ratios.values()):
+                self.untried += [v.name for v in left if ratios[v.name] is None]
+                return self._by_looks([v for v in left if ratios[v.name] is not None], ratios)
         left = self._in_time(left)
         begun = 0
         while left and not self.interrupted and not self.unreliable:
@@ -259,13 +260,14 @@ class Search:
         """Those of the variants that are worth confirming beside one another.
 
         Where time is short, stacks that did no better in a look than the best of them alone are
-        noted in `passed_over`.
+        noted in `passed_over`, and of the others what did best comes first.
         """
         if not self._is_short(confirmed):
             return list(confirmed)
         ratios = {v.name: self.looked(v, figure) for v in confirmed}
         self.passed_over |= useless_stacks(confirmed, ratios)
-        return [v for v in confirmed if v.name not in self.passed_over]
+        left = [v for v in confirmed if v.name not in self.passed_over]
+        return sorted(left, key=lambda v: ratios[v.name] or math.inf)
 
     def looked(self, variant: Variant, figure: Figure) -> float | None:
         """The ratio that one look saw, None without one: see `advisor.looks`."""

@@ -17,6 +17,7 @@ from advisor.artefacts.samples import feeds, read_signature
 _ROUNDS = 5
 _CALLS = 16
 _LEAST_S = 0.05  # of one round of one model: shorter ones tell nothing
+_MOST_S = 1.0  # about; large inputs are fewer
 
 
 def compared(source: str, folder: str, samples: Sequence[str], new: Any = None) -> dict[str, float]:
@@ -28,6 +29,8 @@ def compared(source: str, folder: str, samples: Sequence[str], new: Any = None) 
     """
     inputs = spread(list(feeds(read_signature(source), list(samples))), _CALLS)
     old, new = session(os.path.join(source, "model.onnx")), new or session(_model(folder))
+    cpu_s(old, inputs[:1])  # the first is slower
+    inputs = spread(inputs, max(1, int(_MOST_S / max(1e-6, cpu_s(old, inputs[:1])))))
     size = difference = 0.0
     for feed in inputs:
         a, b = old.run(None, feed), new.run(None, feed)

@@ -125,8 +125,8 @@ class Variant:
     in another precision, so that answers are judged by a limit and not by rounding. `artefact` is
     the folder of what was built for it, `calibrated` the digests of the inputs it was tuned by.
     `cost` is its CPU time on captured inputs, of that of ONNX Runtime in 32-bit floats, as seen
-    when it was built: a first guess, which decides in what order things are tried. `answers` says
-    what answers then.
+    when it was built, or the share of the work that is left: a first guess, which decides in what
+    order things are tried. `answers` says what answers then.
     """
 
     name: str

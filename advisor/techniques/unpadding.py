@@ -55,6 +55,7 @@ class Unpadding:
         file = unpadded_file()
         replaced: dict[str, object] = {"factory": f"{file}:make", "options": {}, "outer": True}
         chosen = _padded_roots(facts)
+        padding = max((r.padding.share for r in chosen if r.padding), default=0.0)
         if len({root.name for root in chosen}) == 1:
             replaced["class"] = chosen[0].name
         return (
@@ -65,6 +66,7 @@ class Unpadding:
                 for_good="run each batch in parts of like length; or sort by length before"
                 " batches are made",
                 code=_CODE.format(file=file),
+                cost=1 - padding,
                 risk="outputs at positions of padding hold zeros: a program that averages over them"
                 " without the mask answers otherwise",
             ),

@@ -19,7 +19,7 @@ from tests.advisor.kit import ScriptedReplays, search, variant
 def swap(name: str, *, lossy: bool = False) -> Variant:
     """What runs the model in place of the program's module."""
     told = {"factory": f"{name}/load.py:make"}
-    return Variant(name, name, Change({name: "1"}, (), {"replace": told}), lossy=lossy)
+    return Variant(name, name, Change({name: "1"}, (), {"replace": told}), lossy=lossy, cost=1.0)
 
 
 SWAPS = [swap("ort"), swap("aot"), swap("int8", lossy=True), swap("int4", lossy=True)]
@@ -108,3 +108,23 @@ def test_without_looks_at_all_of_them_there_are_rounds() -> None:
     assert hunt.try_out(entrants) == entrants
     assert [v.name for v in hunt.screen(entrants, cpu_s)] == ["a", "b"]
     assert hunt.trials.of("a", "screening")
+
+
+def test_what_was_not_looked_at_goes_untried_where_looks_choose() -> None:
+    hunt = search(ScriptedReplays({"ort": 0.5, "threads": 0.7}, noise=0.0), Plan(Budget(10)))
+    hunt.look()
+    entrants = [swap("ort"), variant("threads"), variant("spinning")]
+    assert hunt.try_out(entrants, 0.4) == entrants
+    assert [v.name for v in hunt.screen(entrants, cpu_s)] == ["ort", "threads"]
+    assert hunt.untried == ["spinning"]
+    assert not hunt.trials.of("threads", "screening")
+
+
+def test_with_little_time_the_best_stack_is_confirmed_first() -> None:
+    both = Variant("ort + threads", COMBINATION, Change({"ort": "1", "threads": "1"}))
+    hunt = search(ScriptedReplays({"ort": 0.5, "threads": 0.7}, noise=0.0), Plan(Budget(10)))
+    hunt.look()
+    hunt.try_out([swap("ort"), variant("threads"), both])
+    assert [v.name for v in hunt.stacks([swap("ort"), both, variant("threads")], cpu_s)] == [
+        *("ort + threads", "ort", "threads")
+    ]
