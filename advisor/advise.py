@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from advisor import store
 from advisor.afterwards import afterwards, with_robustness
-from advisor.candidates import candidates, fair_reference, tell_limits
+from advisor.candidates import candidates, tell_limits
 from advisor.conclusion import Found, concluded
 from advisor.document import Answer
 from advisor.first_replay import check_first
@@ -145,8 +145,8 @@ def _search(  # noqa: PLR0917 - one call, all of it needed
         found = selected(search, options, entrants, facts, FIGURES[unit])
         entrants, finalists = found.entrants, found.confirmed
         answers += found.answers
-        reference = fair_reference(facts, found.finalists) if found.finalists else None
-        search.confirm(finalists, reference)
+        reference = search.yardstick if finalists else None
+        search.confirm(finalists)
         aside = afterwards(search, replayer, facts, options, finalists, notes, answers)
         if facts.inside is not None and not aside["hot_spots"] and not search.interrupted:
             notes.append(

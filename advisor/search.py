@@ -106,6 +106,7 @@ class Search:
         self.untried: list[str] = []  # names of variants for which there was no time
         self.passed_over: dict[str, str] = {}  # names of those that looks speak against, and why
         self.stop: Stop | None = None  # where replays end from now on
+        self.yardstick: Variant | None = None  # the fair second one, measured beside all others
         self._replays = replays
         self._plan = plan
         self._record = record
@@ -177,8 +178,9 @@ class Search:
         wanted = [v for v in variants if v.name not in self.agreements]
         inside = [v for v in wanted if v.change.switches]
         around = [v for v in wanted if not v.change.switches]
-        if self.stop is None and not (inside and self._is_short(variants)):
-            around = []  # rounds tell more
+        if self.stop is None:  # else what is printed is not all that has to be compared
+            short = inside and self._is_short(variants)
+            around = [v for v in around if v != self.yardstick] if short else []
         seen = [v for v in inside if v.cost is not None]
         ahead = [*seen, *around, *(v for v in inside if v not in seen)]
         if not ahead:
@@ -214,16 +216,18 @@ class Search:
         rounds show what is hopeless where there are three or fewer. Where that leaves too little
         time for confirming, looks decide: whom they speak against is noted in `passed_over`, but
         for the techniques `insisted` on. Those for which there is no time otherwise, the last ones,
-        go untried.
+        go untried. The yardstick needs no look, since it is measured beside all others anyway.
         """
         left = list(entrants)
         if self._is_short(left):
+            left = [v for v in left if v != self.yardstick or self.looked(v, figure) is not None]
             ratios = {v.name: self.looked(v, figure) for v in left}
             self.passed_over |= passed_over(left, ratios, insisted)
             left = [v for v in left if v.name not in self.passed_over]
             if any(ratio is not None for ratio in ratios.values()):
                 self.untried += [v.name for v in left if ratios[v.name] is None]
                 return self._by_looks([v for v in left if ratios[v.name] is not None], ratios)
+            left = list(entrants)
         left = self._in_time(left)
         begun = 0
         while left and not self.interrupted and not self.unreliable:
@@ -292,12 +296,13 @@ class Search:
             found.append(ratio)
         return min(found)
 
-    def confirm(self, finalists: Sequence[Variant], reference: Variant | None = None) -> None:
-        """Fresh rounds of the finalists, until there are enough or the time is up.
+    def confirm(self, finalists: Sequence[Variant]) -> None:
+        """Fresh rounds of the finalists and the yardstick, until there are enough or time is up.
 
         Where the time is not enough for six rounds of all, the last of them are left out, but
-        never the first, nor `reference`, the fair second yardstick.
+        never the first, nor the yardstick. Nothing is run where there are no finalists.
         """
+        reference = self.yardstick if finalists else None
         wanted = self._plan.rounds or DEFAULT_ROUNDS
         extra = [] if reference is None or reference in finalists else [reference]
         kept = list(finalists)

@@ -131,7 +131,8 @@ def test_too_little_time_keeps_the_second_yardstick() -> None:
     first, reference = variant("a"), variant("one thread")
     hunt = search(ScriptedReplays({"a": 0.5}), Plan(Budget(5)))
     hunt.look()
-    hunt.confirm([first, variant("b"), reference], reference)
+    hunt.yardstick = reference
+    hunt.confirm([first, variant("b"), reference])
     assert hunt.trials.of("one thread", "confirmation")
     assert not hunt.trials.of("b", "confirmation")
 
