@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
-from advisor import sandbox
+from advisor import marks, sandbox
 from advisor.footprint import Latency, MemoryWatch, latency_in
 from advisor.inside import Inside, read_inside
 from advisor.left_behind import digest, launch_s, notes_of, number
@@ -198,6 +198,8 @@ class Replayer:
             return asked
         if look_folder is not None:
             asked["look"] = {"folder": look_folder}
+        if (at := marks.asked(self.inside)) is not None:
+            asked["marks"] = at  # before the stop, which ends the process
         if stop is not None:
             asked["stop"] = {"after": stop.after, "unit": stop.unit}
         if change.switches:
@@ -332,7 +334,7 @@ class Replayer:
             output=f"{base}.out",
             output_sha256=digest(f"{base}.out"),
             errors=f"{base}.err",
-            marginal=self._marginal(run),
+            marginal=self._marginal(run, notes),
             why=why,
             latency=self._latency(run),
             peak_memory_bytes=self._peak_memory_bytes,
@@ -343,9 +345,21 @@ class Replayer:
         inside = self.inside
         return None if inside is None or inside.on_gpu else latency_in(run, inside.unit)
 
-    def _marginal(self, run: dict[str, object]) -> Marginal | None:
+    def _marginal(self, run: dict[str, object], notes: Sequence[str]) -> Marginal | None:
         unit = None if self.inside is None else self.inside.unit
-        return None if unit is None else marginal(self._ledger, str(run.get("run_id")), unit)
+        if unit is None:
+            return None
+        looked = marginal(self._ledger, str(run.get("run_id")), unit)
+        marked = marks.between(notes, unit)
+        if marked is None:
+            return looked
+        return Marginal(
+            unit=unit,
+            units=marked.units,
+            cpu_s=marked.cpu_ns / 1e9 / marked.units,
+            wall_s=(marked.end_ns - marked.begin_ns) / 1e9 / marked.units,
+            energy_j=None if looked is None else looked.energy_j,
+        )
 
 
 def _wait(

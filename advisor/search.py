@@ -21,7 +21,7 @@ from advisor.outputs import Output, forget_outputs
 from advisor.replay import Replay
 from advisor.stacking import FINALISTS, different
 from advisor.standing import Standing, confirmation_trials, screening_trials
-from advisor.statistics import LEAST_ROUNDS, centre
+from advisor.statistics import LEAST_ROUNDS, centre, ratio
 from advisor.stopping import Stop
 from advisor.techniques.base import Change, Variant
 from advisor.trials import (
@@ -32,14 +32,19 @@ from advisor.trials import (
     Stage,
     Trial,
     Trials,
+    cpu_s,
     decisive,
     energy_j,
     key_of,
     of_a_unit,
+    unit_cpu_s,
 )
 
 SCREENING_ROUNDS = 3
 DEFAULT_ROUNDS = 8
+# While there is time there are more, until the program differs from itself by this at most.
+_MOST_ROUNDS = 20
+_NARROW = 0.04
 # With fewer, one disturbed round widens the intervals out of proportion: rather fewer variants.
 _SOLID_ROUNDS = 6
 # A replay that takes this many times as long as the first one hangs, or is of no use.
@@ -297,7 +302,9 @@ class Search:
         return min(found)
 
     def confirm(self, finalists: Sequence[Variant]) -> None:
-        """Fresh rounds of the finalists and the yardstick, until there are enough or time is up.
+        """Fresh rounds of the finalists and the yardstick, until that is enough or time is up.
+
+        Enough are eight, or more where the program differs from itself by over 4 % still.
 
         Where the time is not enough for six rounds of all, the last of them are left out, but
         never the first, nor the yardstick. Nothing is run where there are no finalists.
@@ -317,16 +324,28 @@ class Search:
         if not finalists:  # the program against itself alone tells nothing
             return
         self._expect(wanted * (len(finalists) + len(BASELINES)))
-        for number in range(wanted):
+        for number in range(self._plan.rounds or _MOST_ROUNDS):
+            if self._plan.rounds is None and number >= wanted and self._is_narrow():
+                return
             left = [v for v in finalists if self._works(v)]
             # The least that an interval needs is measured even where that takes longer.
             enough = self._plan.rounds is None and number >= LEAST_ROUNDS
             if self.unreliable:
                 return
             if self.interrupted or (enough and self._round_s(left) > self.left_s()):
-                self.out_of_time = self.out_of_time or not self.interrupted
+                short = number < wanted and not self.interrupted
+                self.out_of_time = self.out_of_time or short
                 return
             self._round("confirmation", number, left)
+
+    def _is_narrow(self) -> bool:
+        """Whether confirmation tells small differences by now."""
+        for figure in (unit_cpu_s, cpu_s):
+            pairs = self.trials.pairs(AGAIN.name, (BASE.name,), figure, "confirmation")
+            found = ratio(pairs, seed=self._plan.seed)
+            if found is not None:
+                return max(found.high - 1, 1 - found.low) <= _NARROW
+        return False
 
     def built(self) -> None:
         """Say that all time so far went into building: stages share what is left of the budget."""

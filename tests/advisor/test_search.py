@@ -146,3 +146,14 @@ def test_what_there_is_no_time_to_try_is_named_and_the_first_is_always_tried() -
     late = search(ScriptedReplays({}, noise=0.0), Plan(Budget(1)))
     late.look()
     assert [v.name for v in late.try_out(inside, 0.35)] == ["v1"]
+
+
+@pytest.mark.parametrize(("noise", "least", "most"), [(0.001, 8, 8), (0.2, 9, 20)])
+def test_there_are_more_rounds_where_eight_tell_little_and_there_is_time(
+    noise: float, least: int, most: int
+) -> None:
+    hunt = search(ScriptedReplays({"a": 0.5}, noise=noise), Plan(Budget(1000)))
+    hunt.look()
+    hunt.confirm([variant("a")])
+    assert least <= hunt.trials.rounds("confirmation") <= most
+    assert not hunt.out_of_time

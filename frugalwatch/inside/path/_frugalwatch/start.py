@@ -29,6 +29,7 @@ OPTIONAL_FEATURES = {
     "capture": ("capture",),
     "count": ("calls",),
     "switches": ("switches",),
+    "marks": ("marks",),
     "stop": ("stop",),
     "look": ("look", "look_sessions"),
 }
