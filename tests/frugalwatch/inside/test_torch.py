@@ -243,7 +243,7 @@ print(waited)
     waited_s = float(ran.stdout)
     assert ran.counts() == {"batch": 1000}
     assert waited_s > 1.0
-    assert ran.told("spent")[-1][2]["data_wait"] / 1e9 == pytest.approx(waited_s, rel=0.15)
+    assert ran.told("spent")[-1][2]["data_wait"] / 1e9 == pytest.approx(waited_s, rel=0.25)
 
 
 def test_an_evaluation_is_timed_once_where_calls_are_counted_too() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Iterator
 
 from frugalwatch.sampler.context import Shelf
@@ -29,12 +30,14 @@ def writing_all_the_time(shelf: Shelf) -> Iterator[None]:
 def test_what_is_overwritten_while_it_is_read_is_read_again() -> None:
     shelf = Shelf()
     whole = 0
+    patience_s = time.monotonic() + 30
     with writing_all_the_time(shelf):
-        for _ in range(6_000):
+        # On a busy machine the writer may stand still in the middle of a value for a while.
+        while whole < 300 and time.monotonic() < patience_s:
             data = shelf.get_bytes()
             assert len(set(data)) <= 1
             whole += bool(data)
-    assert whole > 200
+    assert whole == 300
 
 
 def test_what_is_too_large_leaves_the_old_value() -> None:
