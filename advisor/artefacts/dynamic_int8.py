@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any  # what JSON gives back, and onnx
 
 from advisor.artefacts.onnx_fused import fuse
@@ -54,8 +54,8 @@ def build(order: Mapping[str, Any]) -> dict[str, object]:
     }
 
 
-def quantize(source: str, target: str) -> None:
-    """Write the quantized model."""
+def quantize(source: str, target: str, leave: Sequence[str] = ()) -> None:
+    """Write the quantized model; the nodes named in `leave` stay as they are."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     quantize_dynamic(
@@ -63,6 +63,7 @@ def quantize(source: str, target: str) -> None:
         target,
         weight_type=QuantType.QInt8,
         per_channel=True,
+        nodes_to_exclude=list(leave),
         extra_options={"DefaultTensorType": 1},  # float
     )
 

@@ -52,15 +52,15 @@ def compared(source: str, folder: str, samples: Sequence[str], new: Any = None) 
     }
 
 
-def session(path: str) -> Any:
-    """A session as a replacement makes it: one thread, no spinning."""
+def session(model: str | bytes) -> Any:
+    """A session as a replacement makes it: one thread, no spinning. Of a file or of its bytes."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def _model(folder: str) -> str:

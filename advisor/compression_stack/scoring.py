@@ -25,6 +25,7 @@ from advisor.workshop import CannotBuildError
 
 if TYPE_CHECKING:
     from advisor.gates.options import GateOptions
+    from advisor.gates.result import GateResult
 
 Feed = dict[str, Any]
 
@@ -48,12 +49,18 @@ class Call(NamedTuple):
 class Scorer:
     """Compares models with the original in the folder `original`.
 
-    `screening` are (number, digest, file of inputs). Raises CannotBuildError where no captured
-    input fits, or its answers have no form that there is a gate for.
+    `screening` are (number, digest, file of inputs); as many are taken as the original answers in
+    about `most_s`. Raises CannotBuildError where no captured input fits, or its answers have no
+    form that there is a gate for.
     """
 
     def __init__(
-        self, original: str, screening: Sequence[Sequence[Any]], options: GateOptions
+        self,
+        original: str,
+        screening: Sequence[Sequence[Any]],
+        options: GateOptions,
+        *,
+        most_s: float = math.inf,
     ) -> None:
         self._signature = read_signature(original)
         self._options = options
@@ -64,9 +71,13 @@ class Scorer:
         self._paths = _output_paths(self._signature["output"])
         self._own = session(os.path.join(original, "model.onnx"))
         self._timed = spread([call.feed for call in self._calls], _TIMED_CALLS)
-        self._answers = list(self._rows_of(self._own))
+        cpu_s(self._own, self._timed[:1])  # the first is slower
         once_s = max(1e-6, cpu_s(self._own, self._timed))
         self._repeats = max(1, math.ceil(_LEAST_S / once_s))
+        if once_s * len(self._calls) > most_s * len(self._timed):
+            most = max(len(self._timed), int(most_s / once_s * len(self._timed)))
+            self._calls = spread(self._calls, most)
+        self._answers = list(self._rows_of(self._own))
 
     @property
     def is_padded(self) -> bool:
@@ -76,7 +87,7 @@ class Scorer:
     def score(self, folder: str, practice: Practice = "as it comes") -> Outcome:
         """Cost and drift of the model in a folder. Raises CannotBuildError."""
         new = session(os.path.join(folder, "model.onnx"))
-        result = self._judged(new)
+        result = self.judged(new)
         drift = result.value if result.measure == "error" else 1 - result.value
         limit = result.limit if result.measure == "error" else 1 - result.limit
         return Outcome(
@@ -99,7 +110,8 @@ class Scorer:
             ratios.append(cpu_s(new, inputs, self._repeats) / max(1e-9, before_s))
         return statistics.median(ratios)
 
-    def _judged(self, new: Any) -> Any:
+    def judged(self, new: Any) -> GateResult:
+        """How far a session's answers are from the original's. Raises CannotBuildError."""
         groups: dict[tuple[str, str], Group] = {}
         kind, is_masked = str(self._signature.get("class", "")), self._mask is not None
         for call, own, other in zip(self._calls, self._answers, self._rows_of(new), strict=True):

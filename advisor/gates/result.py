@@ -70,6 +70,13 @@ class GateResult:
         kind = self.high if at_least else self.low
         return _beyond(self.limit, kind, at_least=at_least) > 0
 
+    @property
+    def sure(self) -> bool:
+        """Whether even the cautious bound keeps the limit."""
+        at_least = self.measure != "error"
+        cautious = self.low if at_least else self.high
+        return _beyond(self.limit, cautious, at_least=at_least) <= 0
+
     def as_json(self) -> dict[str, object]:
         """As the stored document has it: null for what is no number."""
         return {

@@ -19,7 +19,7 @@ from advisor.techniques.half_weights import HalfWeights
 from advisor.techniques.inference_mode import InferenceMode
 from advisor.techniques.loader_workers import LoaderWorkers
 from advisor.techniques.onnx_gpu import OnnxRuntimeCuda, OnnxRuntimeTensorRt
-from advisor.techniques.onnx_int8 import DynamicInt8, StaticInt8, WeightInt8
+from advisor.techniques.onnx_int8 import DynamicInt8, MixedInt8, StaticInt8, WeightInt8
 from advisor.techniques.onnx_runtime import OnnxRuntime
 from advisor.techniques.openvino_int8 import OpenVinoInt8
 from advisor.techniques.openvino_swap import OpenVino
@@ -65,6 +65,7 @@ def techniques(*, hook: bool = True, family: Family = "runtime") -> tuple[Techni
         WeightInt8(),
         WeightInt4(),
         DynamicInt8(),
+        MixedInt8(),
         Unpadding(),
         SessionSpinning(),
         SessionOptimization(),

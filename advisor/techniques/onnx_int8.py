@@ -1,12 +1,13 @@
 """The exported module in 8-bit whole numbers, whose answers are judged by a limit.
 
-Three ways. Scaled at each call (dynamic): for linear layers. Scaled once from captured inputs
-(static): for convolutions; transformers lose too much by it. Weights in blocks: loses least.
+Four ways. Scaled at each call (dynamic): for linear layers. Scaled once from captured inputs
+(static): for convolutions; transformers lose too much by it. Weights in blocks: loses least. Mixed:
+in blocks where scaling at each call loses most.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from advisor.compression.building import calls_of
 from advisor.sampling import SampledCall, SampledModule
@@ -29,6 +30,7 @@ from advisor.techniques.swapping import (
 from advisor.workshop import Artefact, CannotBuildError, Workshop
 
 MOST_CALIBRATION = 256  # rows; more change the ranges little
+_MOST_JUDGED = 512
 
 
 class OnnxInt8:
@@ -101,18 +103,50 @@ class DynamicInt8(OnnxInt8):
         return super()._refused(facts)
 
 
-class WeightInt8(OnnxInt8):
+class TransformerInt8(OnnxInt8):
     """Weights of matrix products in blocks."""
-
-    name = "weight-only int8"
-    builder = "weight_int8"
-    risk = "scores move a little"
 
     def _refused(self, facts: Facts) -> Applicability | None:
         if not looks_like_transformer(facts):
             reason = "most of its weights are in no matrix products"
             return Applicability(False, reason, possible=True)
         return super()._refused(facts)
+
+
+class JudgedInt8(TransformerInt8):
+    """How a model is built depends on what captured inputs lose by it."""
+
+    def _build(
+        self, facts: Facts, variant: Variant, workshop: Workshop, source: Artefact
+    ) -> Variant:
+        chosen = [*calls_of(target(facts), "screening"), *calibration_calls(target(facts))]
+        chosen = sorted(chosen, key=lambda call: call.number)[:_MOST_JUDGED]
+        asked = {
+            **order(facts, source, self.name),
+            "judged_by": {
+                "screening": [[c.number, c.inputs_digest, str(c.inputs_path)] for c in chosen],
+                "gate": asdict(workshop.gate),
+            },
+        }
+        artefact = workshop.build(self.builder.replace("_", "-"), self.builder, asked)
+        variant = replace(variant, calibrated=tuple(call.inputs_digest for call in chosen))
+        return built(facts, variant, artefact)
+
+
+class WeightInt8(JudgedInt8):
+    """In blocks as large as the limit lets them be."""
+
+    name = "weight-only int8"
+    builder = "weight_int8"
+    risk = "scores move a little"
+
+
+class MixedInt8(JudgedInt8):
+    """In blocks where scaling at each call loses most."""
+
+    name = "mixed int8"
+    builder = "mixed_int8"
+    risk = "scores and neighbours move"
 
 
 class StaticInt8(OnnxInt8):

@@ -7,14 +7,14 @@ CPUs have to emulate, and they lose the other fusions.
 from __future__ import annotations
 
 from advisor.techniques.base import Applicability, Facts
-from advisor.techniques.onnx_int8 import WeightInt8
+from advisor.techniques.onnx_int8 import TransformerInt8
 from advisor.techniques.swapping import parameters, target
 
 # Fewer weights stay in the caches of the CPU, so that reading them costs nothing that 4 bits save.
 _LEAST_WEIGHTS = 10_000_000
 
 
-class WeightInt4(WeightInt8):
+class WeightInt4(TransformerInt8):
     """As in 8 bits, with half of the weights' bytes."""
 
     name = "weight-only int4"

@@ -94,7 +94,7 @@ def test_what_a_program_does_is_seen_and_its_switches_are_measured(
     for where in ("advisor.advise.techniques", "advisor.candidates.techniques"):
         monkeypatch.setattr(where, lambda *, hook, **_: only if hook else ())
     # The least of rounds, and yet both ways are tried out.
-    monkeypatch.setattr("advisor.advise._TRYING_SHARE", math.inf)
+    monkeypatch.setattr("advisor.selecting._TRYING_SHARE", math.inf)
     work = workload(tmp_path, "infer.py", FORGETFUL)
     with closing(open_ledger(str(tmp_path / "l.db"), create=True)) as conn:
         options = Options(Plan(Budget(1), rounds=3), Isolation())

@@ -11,7 +11,13 @@ from advisor.inside import Inside, Root
 from advisor.sampling import Sample, SampledCall, SampledModule
 from advisor.stacking import by_promise, combinations, different
 from advisor.techniques.base import Change, Facts, Technique, Variant
-from advisor.techniques.onnx_int8 import DynamicInt8, StaticInt8, WeightInt8, calibration_calls
+from advisor.techniques.onnx_int8 import (
+    DynamicInt8,
+    MixedInt8,
+    StaticInt8,
+    WeightInt8,
+    calibration_calls,
+)
 from advisor.techniques.onnx_runtime import OnnxRuntime
 from advisor.techniques.openvino_swap import OpenVino
 
@@ -83,10 +89,12 @@ def test_each_precision_is_offered_to_the_networks_that_it_suits() -> None:
     text, images = facts(module(layers=LINEAR)), facts(module(layers=IMAGES))
     assert DynamicInt8().applies(text).yes
     assert WeightInt8().applies(text).yes
+    assert MixedInt8().applies(text).yes
     assert "attention loses too much" in refusal(StaticInt8(), text)
     assert StaticInt8().applies(images).yes
     assert "static int8 suits them" in refusal(DynamicInt8(), images)
     assert "no matrix products" in refusal(WeightInt8(), images)
+    assert "no matrix products" in refusal(MixedInt8(), images)
 
 
 def test_tiny_networks_and_cpus_without_units_are_refused() -> None:

@@ -55,9 +55,10 @@ def test_memory_of_all_processes_is_added_without_the_jobs_own(tmp_path: Path) -
     hold = "import os, time; b = bytearray(os.urandom(1)) * (30 << 20); time.sleep(0.6)"
     program = (
         "import subprocess, sys\n"
-        f"two = [subprocess.Popen([sys.executable, '-c', {hold!r}]) for _ in range(2)]\n"
-        "two.append(subprocess.Popen(['sleep', '0.5']))\n"
-        "[one.wait() for one in two]\n"
+        # First: until it is `sleep`, a child of Python is another Python.
+        "all = [subprocess.Popen(['sleep', '0.7'])]\n"
+        f"all += [subprocess.Popen([sys.executable, '-c', {hold!r}]) for _ in range(2)]\n"
+        "[one.wait() for one in all]\n"
     )
     cost = measure(program, tmp_path)
     assert 60 * 1024 < cost["peak_pss_kib"] < 110 * 1024

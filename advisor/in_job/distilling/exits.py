@@ -6,7 +6,6 @@ weights. It learns from the module's own answers.
 
 from __future__ import annotations
 
-import os
 from typing import Any  # modules are of the job's own torch
 
 from ..compressing.job import CannotCompressError  # noqa: TID252 - another name in a job
@@ -16,7 +15,7 @@ from .candidates import multiplications
 from .confidence import rule_of
 from .inputs import learning_set
 from .like import NoStandardError, like
-from .students import allow_distance, limit_of
+from .students import limit_of
 
 _COPIES = 7
 _EPOCHS = 30
@@ -71,7 +70,6 @@ def build(job: Any) -> dict[str, Any]:
             "seed": job.seed,
         }
         step = job.exported(f"exit-{depth}", model, about)
-        allow_distance(os.path.join(job.folder, f"{step['name']}.new"))
         job.keep(step)
     if not job.steps:
         raise CannotCompressError("no head in the middle is sure enough of its answers")

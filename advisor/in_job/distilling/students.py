@@ -36,9 +36,6 @@ _ROW_S = 1e-4  # what a row costs beside its multiplications
 _TEACHER_SHARE = 0.2  # of the time: for the teacher's answers
 _LESSONS = 3  # that a ladder takes
 _WORTH_IT = 0.95  # of the CPU time
-# How far a student's first answer may be from the module's, of its size: it is another model, and
-# how good it is was judged before.
-_DISTANCE = 2.0
 
 
 def build(job: Any) -> dict[str, Any]:
@@ -159,8 +156,6 @@ class Lesson:
             step = job.exported(_folder_name(key), student, {**about, "passes": passed})
             worth_it = step["cpu_ratio"] <= _WORTH_IT
             step["passes"] = passed = passed and worth_it
-            if worth_it:
-                allow_distance(os.path.join(job.folder, f"{step['name']}.new"))
             (job.keep if worth_it else job.drop)(step)
         job.say(f"{candidate.name}: {drift.value:.1%} {drift.measure} of {drift.rows}")
         return {**about, "passes": passed}
@@ -194,13 +189,6 @@ class Lesson:
 def limit_of(job: Any, measure: str) -> float:
     """What may change at most, of what a drift measures."""
     return float((job.options.get("limits") or {}).get(measure, job.limit))
-
-
-def allow_distance(folder: str) -> None:
-    path = os.path.join(folder, "signature.json")
-    with open(path, encoding="utf-8") as file:
-        signature = json.load(file)
-    replace_json(path, {**signature, "distance": _DISTANCE})
 
 
 def _rows(job: Any) -> int:

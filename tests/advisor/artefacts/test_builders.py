@@ -106,7 +106,7 @@ def test_weights_in_blocks_lose_less_than_scales_for_all(
     # How fast it is on this machine is not what is asked here.
     figures = {"cpu_ratio": 0.5, "calls": 1.0, "distance": 0.0}
     monkeypatch.setattr(weight_int8, "compared", lambda *_: figures)
-    monkeypatch.setattr(weight_int8, "_BLOCK", 32)
+    monkeypatch.setattr(weight_int8, "BLOCK", 32)
     (tmp_path / "blocks").mkdir()
     order = {"source": encoder, "folder": str(tmp_path / "blocks"), "samples": []}
     assert "8 bits" in str(weight_int8.build(order)["how"])
