@@ -7,6 +7,7 @@ nothing of it is kept but the files in the folder that was named. Standard libra
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import inspect
@@ -15,6 +16,7 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Iterator
 from typing import Any  # torch, modules and tensors are of the job's own version
 
 # Newer ones only where an operator needs it: fusions know the graphs of 17.
@@ -69,7 +71,8 @@ def exported(
     swap = load_file(str(options["swap"]))
     swap.add_path(options)
     folder = str(options["folder"])
-    with torch.inference_mode(False), torch.no_grad(), torch.autocast("cpu", enabled=False):
+    modes = torch.inference_mode(False), torch.no_grad(), torch.autocast("cpu", enabled=False)
+    with modes[0], modes[1], modes[2], _settings_kept(torch):
         digest = options.get("weights_digest") or swap.weights_digest(module)
         module.eval()
         args, kwargs = torch.utils._pytree.tree_map(own_tensor, (tuple(args), dict(kwargs)))
@@ -310,6 +313,20 @@ def _need_no_onnx() -> None:
             continue
         if hasattr(module, "_add_onnxscript_fn"):
             module._add_onnxscript_fn = lambda model_bytes, _: model_bytes
+
+
+@contextlib.contextmanager
+def _settings_kept(torch: Any) -> Iterator[None]:
+    """What an export sets for itself is as it was afterwards: some go on with the module."""
+    threads = torch.get_num_threads()
+    mha = getattr(torch.backends, "mha", None)
+    fast = mha and mha.get_fastpath_enabled()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        if mha is not None:
+            mha.set_fastpath_enabled(fast)
 
 
 def _prefer_plain_attention(torch: Any, module: Any) -> None:

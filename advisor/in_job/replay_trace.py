@@ -25,6 +25,7 @@ _WARM_UP = 3  # requests that are served before anything is measured
 _LEAST_ROUNDS = 3
 _LEAST_REQUESTS, _LEAST_CALLS = 32, 4
 _TRIAL_S = 0.5
+_JUDGED_SHARE = 0.3  # of the time, for answers that nothing is measured by
 _LONGEST_REASON = 400
 
 
@@ -93,7 +94,10 @@ class _Replay:
         practices = self._options["practices"]
         runners = {p["name"]: self._implementation(p) for p in practices}
         self._warm_up(runners)
-        self._shorten(practices, threads)
+        each_s = self._seconds_each(practices, runners, threads)
+        self._answer_for_gates(practices, runners, each_s)
+        left_s = self._until_s - time.monotonic()
+        self._shorten(left_s / (_LEAST_ROUNDS + 1) / sum(each_s.values()))
         passes: list[dict[str, Any]] = []
         outputs: dict[str, list[Any]] = {}
         for number in range(int(self._options["rounds"])):
@@ -107,8 +111,6 @@ class _Replay:
                 passes.append({"round": number, "practice": name, **found})
                 if number == 0:
                     outputs[name] = answers
-                    if practice.get("answers"):
-                        self._write_answers(str(practice["answers"]), answers)
             took_s = time.monotonic() - began_s
             if number + 1 >= _LEAST_ROUNDS and time.monotonic() + took_s > self._until_s:
                 break
@@ -250,14 +252,58 @@ class _Replay:
             for _, args, kwargs in self._calls[:_WARM_UP]:
                 run(*args, **kwargs)
 
-    def _shorten(self, practices: list[dict[str, Any]], threads: int) -> None:
-        """Leave out requests from the end, so that the least of rounds fits into the time."""
-        each_s = {
-            count: self._seconds_each(count)
-            for count in {int(p.get("threads") or threads) for p in practices}
-        }
-        round_s = sum([each_s[int(p.get("threads") or threads)] for p in practices])
-        most = int((self._until_s - time.monotonic()) / (round_s * (_LEAST_ROUNDS + 1)))
+    def _seconds_each(
+        self,
+        practices: list[dict[str, Any]],
+        runners: dict[str, Callable[..., Any]],
+        threads: int,
+    ) -> dict[str, float]:
+        """What a request takes by each practice at most, roughly: in the calls as they came."""
+        import torch
+
+        known: dict[tuple[str, int], float] = {}
+        found = {}
+        for practice in practices:
+            name, count = str(practice["name"]), int(practice.get("threads") or threads)
+            key = json.dumps(practice.get("inner"), sort_keys=True), count
+            if key not in known:
+                torch.set_num_threads(count)
+                known[key] = self._seconds_of(runners[name])
+            found[name] = known[key]
+        torch.set_num_threads(threads)
+        return found
+
+    def _seconds_of(self, run: Callable[..., Any]) -> float:
+        """The same of one implementation, from as many calls as fit into half a second."""
+        began_s = time.monotonic()
+        tried = 0
+        for places, args, kwargs in self._calls:
+            run(*args, **kwargs)
+            tried += len(places)
+            if time.monotonic() - began_s > _TRIAL_S:
+                break
+        return (time.monotonic() - began_s) / tried
+
+    def _answer_for_gates(
+        self,
+        practices: list[dict[str, Any]],
+        runners: dict[str, Callable[..., Any]],
+        each_s: dict[str, float],
+    ) -> None:
+        """Write the answers that gates judge: of more requests than there is time to measure."""
+        asked = [each for each in practices if each.get("answers")]
+        if not asked:
+            return
+        whole = self._calls, self._requests
+        left_s = self._until_s - time.monotonic()
+        self._shorten(_JUDGED_SHARE * left_s / sum([each_s[str(p["name"])] for p in asked]))
+        for practice in asked:
+            _, answers = self._serve(practice, runners[str(practice["name"])])
+            self._write_answers(str(practice["answers"]), answers)
+        self._calls, self._requests = whole
+
+    def _shorten(self, most: float) -> None:
+        """Leave out requests from the end, so that about so many are left."""
         # Of large batches several, or there would be nothing to sort.
         least = max(_LEAST_REQUESTS, _LEAST_CALLS * len(self._calls[0][0]))
         kept = 1
@@ -265,20 +311,6 @@ class _Replay:
             kept += 1
         self._calls = self._calls[:kept]
         self._requests = self._requests[: self._calls[-1][0][-1] + 1]
-
-    def _seconds_each(self, threads: int) -> float:
-        """What a request takes as it came, roughly, from as many as fit into half a second."""
-        import torch
-
-        torch.set_num_threads(threads)
-        began_s = time.monotonic()
-        tried = 0
-        for places, args, kwargs in self._calls:
-            self._module(*args, **kwargs)
-            tried += len(places)
-            if time.monotonic() - began_s > _TRIAL_S:
-                break
-        return (time.monotonic() - began_s) / tried
 
     def _serve(
         self, practice: dict[str, Any], run: Callable[..., Any]

@@ -17,8 +17,10 @@ from __future__ import annotations
 import hashlib
 import importlib
 import inspect
+import itertools
 import json
 import math
+import operator
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -29,6 +31,7 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 # most before it is taken for another model. How good the answers are is judged elsewhere.
 _SAME_MODEL = 0.5
 _PLAIN = (bool, int, float, str)
+_VERSION, _VALUES = operator.attrgetter("_version"), operator.methodcaller("values")
 Path = tuple[Any, ...]
 
 
@@ -388,19 +391,22 @@ class _Weights:
     def __init__(self, module: Any) -> None:
         self.distrusted = False
         modules = list(module.modules()) if hasattr(module, "modules") else []
-        self._places: list[tuple[Mapping[str, Any], str, Any]] = []
-        for each in modules:
-            for place in (each._parameters, each._modules):
-                self._places += [(place, name, value) for name, value in place.items()]
+        self._places = [place for each in modules for place in (each._parameters, each._modules)]
+        self._values = self._now()
         weights = {id(p): p for each in modules for p in each._parameters.values()}
         self._tensors = [p for p in weights.values() if p is not None and not p.is_inference()]
-        self._version = sum([p._version for p in self._tensors])
+        self._version = self._versions()
 
     def changed(self) -> bool:
-        for place, name, value in self._places:
-            if place.get(name) is not value:
-                return True
-        return self.distrusted or sum([p._version for p in self._tensors]) != self._version
+        found = self._now()
+        same = len(found) == len(self._values) and all(map(operator.is_, found, self._values))
+        return self.distrusted or not same or self._versions() != self._version
+
+    def _now(self) -> list[Any]:
+        return list(itertools.chain.from_iterable(map(_VALUES, self._places)))
+
+    def _versions(self) -> int:
+        return sum(map(_VERSION, self._tensors))
 
 
 def _is_hooked(module: Any) -> bool:

@@ -146,12 +146,8 @@ class Job:
             "weights_digest": self.digest,
         }
         model.eval()
-        threads = self.torch.get_num_threads()
-        try:
-            with self.torch.no_grad():
-                found = export_onnx.exported(model, self.args, self.kwargs, options)
-        finally:
-            self.torch.set_num_threads(threads)
+        with self.torch.no_grad():
+            found = export_onnx.exported(model, self.args, self.kwargs, options)
         _allow_distance(new)
         others = [str(self.options["base"]), *[self.folder_of(s) for s in self.steps[-1:]]]
         ratios = self.measured(new, others)

@@ -63,12 +63,10 @@ def ids(rows: int, length: int) -> Any:
 def export(module: Any, folder: Path, *args: Any, **kwargs: Any) -> dict[str, Any]:
     folder.mkdir()
     options = {"folder": str(folder), "swap": onnx_swap.__file__}
-    threads = torch.get_num_threads()
-    try:
-        return export_onnx.exported(module.eval(), args, kwargs, options)
-    finally:
-        torch.set_num_threads(threads)
-        torch.backends.mha.set_fastpath_enabled(True)
+    before = torch.get_num_threads(), torch.backends.mha.get_fastpath_enabled()
+    found = export_onnx.exported(module.eval(), args, kwargs, options)
+    assert (torch.get_num_threads(), torch.backends.mha.get_fastpath_enabled()) == before
+    return found
 
 
 @pytest.fixture(scope="module")

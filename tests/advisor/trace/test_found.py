@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from advisor.trace.measure import (
     Latency,
     Replayed,
     Served,
+    Untold,
     replay_trace,
 )
 from advisor.trace.practices import Practice, Trace, practices, stacked, with_inner
@@ -120,14 +121,16 @@ def test_what_does_not_save_says_why(row: Served, again: float, verdict: str) ->
 
 # Short and long ones in turn, each text twice; plain additions, so that only work counts.
 PROGRAM = """
-import sys, torch
+import sys, time, torch
 torch.manual_seed(0)
+pause_s = float(sys.argv[2])
 class Encoder(torch.nn.Module):
     def __init__(self):
         super().__init__()
         self.words = torch.nn.Embedding(50, 64)
         self.layer = torch.nn.TransformerEncoderLayer(64, 2, 256, batch_first=True)
     def forward(self, input_ids, attention_mask):
+        time.sleep(pause_s)
         words = self.words(input_ids)
         return {"states": self.layer(words, src_key_padding_mask=attention_mask == 0)}
 model = Encoder().eval()
@@ -145,22 +148,30 @@ print("done")
 
 
 def replayed(
-    tmp_path: Path, size: int, limit_s: float | None = None, swaps: Sequence[Variant] = ()
+    tmp_path: Path,
+    size: int,
+    limit_s: float | None = None,
+    swaps: Sequence[Variant] = (),
+    *,
+    seconds: float = 15,
+    pause_s: float = 0,
+    seen: Callable[[Replayed], None] = lambda _: None,
 ) -> dict[str, Any]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("FRUGALWATCH", "PYTHON"))}
-    command = (sys.executable, written(tmp_path, "p.py", PROGRAM), str(size))
+    command = (sys.executable, written(tmp_path, "p.py", PROGRAM), str(size), str(pause_s))
     work = Workload(command, str(tmp_path), {**kept, "OMP_NUM_THREADS": "1"})
     (tmp_path / "private").mkdir()
     replayer = Replayer(work, Isolation(), str(tmp_path / "private"), hook=True)
     replayer.replay(watch=True)
     sample, _ = take_sample(replayer)
-    found = serve(
-        sample,
-        replayer.inside,
-        limit_s,
-        lambda s, m, p: replay_trace(replayer, s, m, p, seconds=15, seed=1),
-        swaps=swaps,
-    )
+
+    def replaying(sample: Any, module: Any, found: list[Practice]) -> Replayed | Untold:
+        replay = replay_trace(replayer, sample, module, found, seconds=seconds, seed=1)
+        if isinstance(replay, Replayed):
+            seen(replay)
+        return replay
+
+    found = serve(sample, replayer.inside, limit_s, replaying, swaps=swaps)
     assert found is not None
     return found.as_json()
 
@@ -227,6 +238,20 @@ def test_batches_are_also_run_by_what_won_in_the_program(tmp_path: Path) -> None
     coarse = rows["sorted, batches of 4 + cache of 4, coarse"]
     assert coarse["quality"]["distance"] > 1e-4
     assert coarse["verdict"] == "cannot tell"  # four different texts are too few to judge by
+
+
+@needs_namespaces
+@pytest.mark.timeout(300)
+def test_more_requests_are_judged_than_there_is_time_to_measure(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("numpy")
+    seen: list[Replayed] = []
+    coarse = swap(tmp_path, exact=False)
+    found = replayed(tmp_path, 4, swaps=[coarse], seconds=8, pause_s=0.03, seen=seen.append)
+    assert found["requests"] < 64
+    (replay,) = seen
+    ((own, new),) = next(s.answers for s in replay.served if s.practice.lossy)
+    assert len(own.items) == len(new.items) == 64
 
 
 def test_un_padding_leaves_its_inner_implementation_to_the_practice() -> None:

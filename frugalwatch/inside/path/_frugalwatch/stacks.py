@@ -1,6 +1,6 @@
 """`--profile`: which lines of Python the CPU time of this process goes to.
 
-A thread of ours wakes about 100 times a second, at irregular moments so that it cannot fall into
+A thread of ours wakes up to 100 times a second, at irregular moments so that it cannot fall into
 step with the program, looks at the stack of every thread, and adds the CPU time that the thread
 used since the last look to the line it is at (`accounts` has the details). A waiting thread has
 used none. What native code does counts for the line that called it, its helper threads (OpenMP,
@@ -47,7 +47,7 @@ _ON_TIME_NS = 400_000
 _WORKING = 0.3
 # The sampler may use this part of the process's CPU time (of a quarter of a CPU, where it waits);
 # where stacks are many and deep it samples less often.
-_MOST_OWN_SHARE = 0.02
+_MOST_OWN_SHARE = 0.01
 # Between the two looks that tell whether a thread is running.
 _SECOND_LOOK_S = 0.0003
 
