@@ -39,6 +39,8 @@ _NATIVE = "native threads"  # of OpenMP and such, which work for the model in ne
 _NO_WORK = (IMPORTS, "start of Python", "FrugalWatch")
 _WORTH_NAMING = 0.02
 _LEAST_SAMPLES = 100
+# Of the CPU time of a replay, for sampling: nobody waits for it, and it is told apart.
+_SAMPLING_SHARE = 0.1
 _MOST_FUNCTIONS = 3
 _ALTERNATIVES = {
     OWN: "numba for loops over numbers, NumPy or polars for what can be done to whole columns",
@@ -135,7 +137,8 @@ def find_hot_spots(
     """
     folder = private(replayer.new_folder("profile"))
     # Without layers: to time those of a small model would make it look larger than it is.
-    asked: dict[str, object] = {"profile": {"hz": HZ, "folder": folder, "layers": False}}
+    profile = {"hz": HZ, "share": _SAMPLING_SHARE, "folder": folder, "layers": False}
+    asked: dict[str, object] = {"profile": profile}
     if not learns:
         timer = {"factory": f"{_TIMER}:make", "options": {"folder": folder}, "training": True}
         asked["switches"] = {"replace": timer}

@@ -45,8 +45,8 @@ _KEPT = 3
 _ON_TIME_NS = 400_000
 # Below, a thread only woke up and went back to sleep.
 _WORKING = 0.3
-# The sampler may use this part of the process's CPU time (of a quarter of a CPU, where it waits);
-# where stacks are many and deep it samples less often.
+# The sampler may use this part of the process's CPU time (of a quarter of a CPU, where it waits),
+# unless it is told another; where stacks are many and deep it samples less often.
 _MOST_OWN_SHARE = 0.01
 # Between the two looks that tell whether a thread is running.
 _SECOND_LOOK_S = 0.0003
@@ -77,8 +77,11 @@ class _Seen:
 class StackSampler:
     """Samples this process until `stop`. Everything but `stop` runs in its own thread."""
 
-    def __init__(self, hz: float, folder: str, line: Line) -> None:
+    def __init__(
+        self, hz: float, folder: str, line: Line, most_own_share: float = _MOST_OWN_SHARE
+    ) -> None:
         self._hz = hz
+        self._most_own_share = most_own_share
         self._folder = folder
         self._line = line
         self._user_switch_s = sys.getswitchinterval()
@@ -350,10 +353,10 @@ class StackSampler:
 
     def _adapt(self, own_share: float) -> None:
         """Sample less often where it costs too much, and more often again where it does not."""
-        if own_share > _MOST_OWN_SHARE:
-            factor = min(4.0, own_share / _MOST_OWN_SHARE)
+        if own_share > self._most_own_share:
+            factor = min(4.0, own_share / self._most_own_share)
             self._period_ns = min(_LONGEST_PERIOD_NS, round(self._period_ns * factor))
-        elif own_share < _MOST_OWN_SHARE / 2:
+        elif own_share < self._most_own_share / 2:
             self._period_ns = max(round(1e9 / self._hz), round(self._period_ns * 0.8))
 
     # -- the interpreter's lock ------------------------------------------------------------------
@@ -443,13 +446,20 @@ def process_sampler() -> StackSampler | None:
 
 
 def start(options: dict[str, object], line: Line) -> None:
-    """Begin to sample. `options`: `hz`, and `folder`, this user's, for one folder for each run."""
+    """Begin to sample.
+
+    `options`: `hz`; `folder`, this user's, for one folder for each run; and `share`, the part of
+    the CPU time that sampling may take.
+    """
     folder, hz = options.get("folder"), options.get("hz", _DEFAULT_HZ)
+    share = options.get("share", _MOST_OWN_SHARE)
     if not isinstance(folder, str) or not isinstance(hz, (int, float)) or not 1 <= hz <= 1000:
         raise ValueError("profile needs a folder and a rate of 1 to 1000 Hz")
+    if not isinstance(share, (int, float)) or not 0 < share <= 1:
+        raise ValueError("a share of the CPU time is a number up to 1")
     folder = os.path.join(folder, os.environ["FRUGALWATCH_RUN_KEY"])
     os.makedirs(folder, 0o700, exist_ok=True)
-    sampler = StackSampler(hz, folder, line)
+    sampler = StackSampler(hz, folder, line, share)
     _samplers.append(sampler)
     line.add_source(lambda final: sampler.stop() if final else None)
     _mind_forks(sampler)
