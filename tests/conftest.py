@@ -2,16 +2,25 @@
 
 Tests run side by side, one process per core or more, so each computes with one thread unless it
 says otherwise: threads that wait for each other on a core that is taken cost minutes in all.
+
+Signals are as in a terminal, also where a shell started the tests in the background: those that it
+ignores there would be ignored by every program that a test starts, and then interrupts.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
+if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 _HERE = Path(__file__).parent
 
 # They hold shares of the CPU, or figures that only a prompt look gives, against a truth: beside a
