@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any  # what JSON gives back
 
+from advisor.artefacts.engines import has_model
 from advisor.artefacts.manifest import write_manifest
 from advisor.compression_stack.making import Maker
 from advisor.compression_stack.points import (
@@ -85,7 +86,7 @@ def _kept(searched: Searched, bases: Mapping[str, Base], maker: Maker) -> list[P
     kept = []
     for point in survivors(searched.found):
         try:
-            if not os.path.exists(os.path.join(searched.found[point].folder, "model.onnx")):
+            if not has_model(searched.found[point].folder):
                 maker.folder_of(bases[point.base], point)
         except CannotBuildError:
             continue

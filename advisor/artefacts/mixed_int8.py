@@ -15,7 +15,7 @@ from typing import Any  # what JSON gives back, and onnx
 from advisor.artefacts.choosing import scorer_of
 from advisor.artefacts.dynamic_int8 import quantize, refuse_if_slow
 from advisor.artefacts.onnx_fused import fuse
-from advisor.artefacts.samples import feeds, read_signature
+from advisor.artefacts.samples import feeds, first_row, read_signature
 from advisor.artefacts.sensitivity import Product, by_damage, products
 from advisor.artefacts.timing import compared, session
 from advisor.artefacts.weight_int8 import BLOCK, in_blocks
@@ -40,7 +40,8 @@ def build(order: Mapping[str, Any]) -> dict[str, object]:
         raise CannotBuildError("it has too few matrix products to tell them apart")
     tables = [node.name for node in model.graph.node if node.op_type in _TABLES]
     scorer = scorer_of(order)
-    inputs = list(feeds(read_signature(source), list(order["samples"])))
+    signature = read_signature(source)
+    inputs = [first_row(signature, each) for each in feeds(signature, list(order["samples"]))]
     ranked = by_damage(model, inputs)
 
     def keeps(number: int) -> bool:

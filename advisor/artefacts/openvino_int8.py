@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any  # what JSON gives back, openvino and NumPy's arrays
 
 from advisor.artefacts.dynamic_int8 import refuse_if_slow
+from advisor.artefacts.engines import OPENVINO_MODEL, OpenVinoModel
 from advisor.artefacts.manifest import inputs_digest
 from advisor.artefacts.samples import feeds, read_signature
 from advisor.artefacts.timing import compared
@@ -46,27 +47,13 @@ def build(order: Mapping[str, Any]) -> dict[str, object]:
         result["how"] = f"nncf.quantize{', TRANSFORMER' if kind else ''}"
         digest = inputs_digest([str(each) for each in order["digests"]])
         result["calibration"] = {"inputs": rows, "calls": len(inputs), "digest": digest}
-    openvino.save_model(made, os.path.join(folder, "model.xml"), compress_to_fp16=False)
+    openvino.save_model(made, os.path.join(folder, OPENVINO_MODEL), compress_to_fp16=False)
     with open(os.path.join(folder, "signature.json"), "w", encoding="utf-8") as file:
         json.dump({**signature, "engine": "openvino"}, file, indent=1)
-    figures = compared(source, folder, order["samples"], _Model(openvino, made))
+    figures = compared(source, folder, order["samples"], OpenVinoModel(made))
     refuse_if_slow(figures, order)
     return {**result, **figures}
 
 
 def _rows(feed: Mapping[str, Any]) -> int:
     return max((int(each.shape[0]) for each in feed.values() if each.ndim), default=1)
-
-
-class _Model:
-    """A compiled model with the `run` of a session, one thread, as the replacement has it."""
-
-    def __init__(self, openvino: Any, model: Any) -> None:
-        asked = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": 1}
-        asked["INFERENCE_PRECISION_HINT"] = "f32"
-        self._compiled = openvino.Core().compile_model(model, "CPU", asked)
-        self._inputs = [each.any_name for each in self._compiled.inputs]
-
-    def run(self, _: None, feed: Mapping[str, Any]) -> list[Any]:
-        found = self._compiled({name: feed[name] for name in self._inputs})
-        return [found[at] for at in range(len(self._compiled.outputs))]

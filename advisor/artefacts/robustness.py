@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any  # what JSON gives back, NumPy's arrays
 
+from advisor.artefacts.engines import opened
 from advisor.artefacts.samples import feeds, read_signature
 from advisor.artefacts.timing import session
 from advisor.gates import classification, embedding, regression
@@ -36,8 +37,6 @@ def build(order: Mapping[str, Any]) -> dict[str, object]:
 
     source, artefact = str(order["source"]), str(order["artefact"])
     signature = read_signature(source)
-    if read_signature(artefact).get("engine"):
-        raise CannotBuildError("it is run by another run time")
     paths = list(order["judging"])[:_MOST_INPUTS]
     inputs = list(feeds(signature, paths))
     if len(inputs) < _LEAST_INPUTS:
@@ -75,7 +74,7 @@ class _Pair:
 
     def __init__(self, source: str, artefact: str, mask: str | None) -> None:
         self._original = session(os.path.join(source, "model.onnx"))
-        self._other = session(os.path.join(artefact, "model.onnx"))
+        self._other = opened(artefact)
         self._signatures = read_signature(source), read_signature(artefact)
         self._mask = mask
         self._rule: dict[str, Any] | None = None

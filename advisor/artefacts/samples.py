@@ -43,6 +43,15 @@ def feeds(signature: Mapping[str, Any], paths: list[str]) -> Iterator[dict[str, 
             yield {name: leaves[place] for name, place in wanted.items()}
 
 
+def first_row(signature: Mapping[str, Any], feed: Mapping[str, Any]) -> dict[str, Any]:
+    """The first row of a batch; the whole feed where its inputs are not rows of one."""
+    open_batch = all(each["dims"][:1] == [None] for each in signature["inputs"])
+    sizes = {value.shape[:1] for value in feed.values()}
+    if not open_batch or len(sizes) != 1:
+        return dict(feed)
+    return {name: value[:1] for name, value in feed.items()}
+
+
 def read_tensors(path: str) -> tuple[dict[str, Any], Any]:
     """Arrays by name out of a safetensors file, and the structure that they stood in."""
     import numpy

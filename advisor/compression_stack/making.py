@@ -9,13 +9,14 @@ import shutil
 from collections.abc import Mapping
 from typing import Any  # what JSON gives back
 
-from advisor.compression_stack.points import ORIGINAL, Base, Point, Precision
+from advisor.compression_stack.points import OPENVINO_INT8, ORIGINAL, Base, Point, Precision
 from advisor.workshop import CannotBuildError
 
 _BUILDERS: Mapping[Precision, str] = {
     "static int8": "static_int8",
     "dynamic int8": "dynamic_int8",
     "weight-only int8": "weight_int8",
+    OPENVINO_INT8: "openvino_int8",
 }
 
 

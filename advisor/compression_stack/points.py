@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias  # what JSON gives bac
 if TYPE_CHECKING:
     from advisor.techniques.base import Answers
 
-Precision: TypeAlias = Literal["float", "static int8", "dynamic int8", "weight-only int8"]
+Precision: TypeAlias = Literal[
+    "float", "static int8", "dynamic int8", "weight-only int8", "OpenVINO int8"
+]
 Practice: TypeAlias = Literal["as it comes", "un-padding"]
 
+OPENVINO_INT8: Precision = "OpenVINO int8"
 ORIGINAL = "the original"
 STUDENT = "student"  # in the name of each base that learnt from it
 # Costs that differ by less are the same: one process cannot tell them apart.

@@ -13,6 +13,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple  # NumPy's arrays, sessions, what JSON gives back
 
+from advisor.artefacts.engines import opened
 from advisor.artefacts.samples import feeds, read_signature
 from advisor.artefacts.timing import cpu_s, session, spread
 from advisor.compression_stack.points import Outcome, Practice
@@ -75,8 +76,8 @@ class Scorer:
         once_s = max(1e-6, cpu_s(self._own, self._timed))
         self._repeats = max(1, math.ceil(_LEAST_S / once_s))
         if once_s * len(self._calls) > most_s * len(self._timed):
-            most = max(len(self._timed), int(most_s / once_s * len(self._timed)))
-            self._calls = spread(self._calls, most)
+            most = int(most_s / once_s * len(self._timed))
+            self._calls = spread(self._calls, max(1, most))
         self._answers = list(self._rows_of(self._own))
 
     @property
@@ -86,7 +87,7 @@ class Scorer:
 
     def score(self, folder: str, practice: Practice = "as it comes") -> Outcome:
         """Cost and drift of the model in a folder. Raises CannotBuildError."""
-        new = session(os.path.join(folder, "model.onnx"))
+        new = opened(folder)
         result = self.judged(new)
         drift = result.value if result.measure == "error" else 1 - result.value
         limit = result.limit if result.measure == "error" else 1 - result.limit

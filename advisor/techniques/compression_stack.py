@@ -13,7 +13,15 @@ from typing import Any  # what JSON gives back
 
 from advisor.artefacts.manifest import read_manifest
 from advisor.compression.building import calls_of
-from advisor.compression_stack.points import ORIGINAL, STUDENT, SURVIVORS, Base, Point, Precision
+from advisor.compression_stack.points import (
+    OPENVINO_INT8,
+    ORIGINAL,
+    STUDENT,
+    SURVIVORS,
+    Base,
+    Point,
+    Precision,
+)
 from advisor.techniques.base import (
     COMPRESSION_STACK,
     Applicability,
@@ -24,6 +32,7 @@ from advisor.techniques.base import (
 )
 from advisor.techniques.onnx_int8 import DynamicInt8, StaticInt8, WeightInt8, calibration_calls
 from advisor.techniques.onnx_runtime import RISK
+from advisor.techniques.openvino_int8 import MODE_SCALED, OpenVinoInt8
 from advisor.techniques.swapping import (
     built,
     export,
@@ -107,6 +116,7 @@ class CompressionStack:
         padded = Unpadding().applies(facts).yes
         return {
             **order(facts, original),
+            "mode": MODE_SCALED,  # what OpenVINO's int8 is told
             "original": original.folder,
             "bases": [asdict(base) for base in bases],
             "precisions": _precisions(facts),
@@ -165,6 +175,7 @@ def _precisions(facts: Facts) -> list[Precision]:
         ("static int8", StaticInt8()),
         ("dynamic int8", DynamicInt8()),
         ("weight-only int8", WeightInt8()),
+        (OPENVINO_INT8, OpenVinoInt8()),
     ]
     return ["float", *[name for name, technique in known if technique.applies(facts).yes]]
 
@@ -179,7 +190,8 @@ def _stacked(
     """The variant that runs one point of the search."""
     point = Point(about["base"], about["precision"], about["practice"])
     folder = Artefact(str(about["folder"]), artefact.cost)
-    own = replace(variant, name=point.name, calibrated=learnt, answers=point.answers)
+    needs = "openvino" if point.precision == OPENVINO_INT8 else variant.needs
+    own = replace(variant, name=point.name, needs=needs, calibrated=learnt, answers=point.answers)
     own = replace(built(facts, own, folder), cost=float(about["cost_ratio"]))
     if point.practice == "un-padding":
         served = Unpadding().variants(facts)[0]

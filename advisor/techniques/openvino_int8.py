@@ -27,7 +27,8 @@ from advisor.techniques.swapping import (
 )
 from advisor.workshop import CannotBuildError, Workshop
 
-_MODES = {"OpenVINO int8": "ptq", "OpenVINO weight-only int8": "weights"}
+MODE_SCALED, _MODE_WEIGHTS = "ptq", "weights"
+_MODES = {"OpenVINO int8": MODE_SCALED, "OpenVINO weight-only int8": _MODE_WEIGHTS}
 _NEEDED = ("nncf", "openvino")
 
 
@@ -70,7 +71,7 @@ class OpenVinoInt8:
                 needs="openvino",
                 for_good="load the quantized model instead of the torch module:",
                 risk=f"inputs unlike those of calibration may be answered worse; {RISK}"
-                if mode == "ptq"
+                if mode == MODE_SCALED
                 else f"scores move a little; {RISK}",
                 pays_later=True,
                 lossy=True,
@@ -82,7 +83,7 @@ class OpenVinoInt8:
         facts = self._facts
         assert facts is not None
         mode = _MODES[variant.name]
-        chosen = calibration_calls(target(facts)) if mode == "ptq" else []
+        chosen = calibration_calls(target(facts)) if mode == MODE_SCALED else []
         digests = [call.inputs_digest for call in chosen]
         try:
             asked = {

@@ -119,6 +119,22 @@ def test_survivors_become_variants_that_run_their_model(tmp_path: Path) -> None:
     assert [p["name"] for p in curve["points"]] == [ORIGINAL, "pruned 3 + static int8"]
 
 
+@pytest.mark.parametrize(
+    ("name", "needed"),
+    [("pruned 3 + static int8", "onnxruntime"), ("pruned 3 + OpenVINO int8", "openvino")],
+)
+def test_a_survivor_names_the_run_time_that_it_needs(
+    tmp_path: Path, name: str, needed: str
+) -> None:
+    bench = workshop(tmp_path)
+    accepted_step(bench)
+    searched(bench, [name])
+    found = prepared(bench)
+    assert isinstance(found, tuple)
+    assert found[0].needs == needed
+    assert f"needs {needed}" in found[0].code
+
+
 def test_inputs_that_models_learnt_from_never_judge_them(tmp_path: Path) -> None:
     bench = workshop(tmp_path)
     accepted_step(bench)

@@ -108,6 +108,21 @@ def test_search_tells_every_point_and_keeps_only_models_that_survive(
     assert (folder / "study.db").exists()
 
 
+def test_openvino_is_one_of_the_precisions(
+    tmp_path: Path, models: dict[str, str], calls: list[list[Any]]
+) -> None:
+    pytest.importorskip("openvino")
+    pytest.importorskip("nncf")
+    asked = {"precisions": ["float", "OpenVINO int8"], "mode": "ptq", "insist": True}
+    found = build(order(tmp_path / "stack", models, calls, **asked))
+    points: dict[str, Any] = {p["name"]: p for p in found["points"]}  # type: ignore[attr-defined]
+    point = points["pruning 1 + OpenVINO int8"]
+    assert not point["refused"]
+    assert 0 <= point["drift"] < 0.1  # its own answers, to 8 bits
+    assert read_signature(point["folder"])["engine"] == "openvino"
+    assert "pruning 1 + OpenVINO int8" in found["survivors"]  # type: ignore[operator]
+
+
 def test_search_takes_over_what_an_earlier_one_found(
     tmp_path: Path, models: dict[str, str], calls: list[list[Any]]
 ) -> None:
