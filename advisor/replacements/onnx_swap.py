@@ -30,6 +30,7 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 # Root mean square of the difference, of the size of the output: what another precision may do at
 # most before it is taken for another model. How good the answers are is judged elsewhere.
 _SAME_MODEL = 0.5
+_MASKS = ("attention_mask", "input_mask")  # 1 where something stands, 0 for padding
 _PLAIN = (bool, int, float, str)
 _VERSION, _VALUES = operator.attrgetter("_version"), operator.methodcaller("values")
 Path = tuple[Any, ...]
@@ -229,6 +230,7 @@ class Swapped:
         self._classes = {name: _class(name) for name in _class_names(self._output)}
         self._weights = _Weights(own)
         self._checked = own is None
+        self._distrusted = ""
         # A student is another model on purpose, and may be further off.
         self._distance = float(signature.get("distance") or _SAME_MODEL)
 
@@ -238,7 +240,7 @@ class Swapped:
             found = self._run(self._feed(leaves))
             output = self._rebuilt(self._output, found, leaves)
             if not self._checked:
-                self._compare(output, args, kwargs)
+                self._compare(output, args, kwargs, leaves)
         except Exception as why:
             if self._own is None:
                 raise
@@ -249,6 +251,8 @@ class Swapped:
 
     def _feed(self, leaves: dict[Path, Any]) -> dict[str, Any]:
         """The model's inputs by name. Raises RefusedError for a call of another form."""
+        if self._distrusted:
+            raise RefusedError(self._distrusted)
         if self._weights.changed():
             raise RefusedError("its weights have changed since")
         feed = {}
@@ -265,12 +269,13 @@ class Swapped:
             raise RefusedError(f"{dotted(missing[0])} was there when it was exported")
         return feed
 
-    def _compare(self, output: Any, args: Any, kwargs: Any) -> None:
+    def _compare(self, output: Any, args: Any, kwargs: Any, leaves: dict[Path, Any]) -> None:
         """At the first call: is this the module's answer at all? Raises RefusedError."""
-        distance = relative_distance(self._own(*args, **kwargs), output)
+        mask = next((v for p, v in leaves.items() if str(p[-1]).endswith(_MASKS)), None)
+        distance = relative_distance(self._own(*args, **kwargs), output, mask)
         if not distance <= self._distance:
-            self._weights.distrusted = True  # never again
-            raise RefusedError(f"its answer is off by {distance:.2g} of its size")
+            self._distrusted = f"its answer is off by {distance:.2g} of its size"  # never again
+            raise RefusedError(self._distrusted)
         self._checked = True
 
     def _rebuilt(self, node: Any, found: Mapping[str, Any], leaves: Mapping[Path, Any]) -> Any:
@@ -389,7 +394,6 @@ class _Weights:
     """
 
     def __init__(self, module: Any) -> None:
-        self.distrusted = False
         modules = list(module.modules()) if hasattr(module, "modules") else []
         self._places = [place for each in modules for place in (each._parameters, each._modules)]
         self._values = self._now()
@@ -400,7 +404,7 @@ class _Weights:
     def changed(self) -> bool:
         found = self._now()
         same = len(found) == len(self._values) and all(map(operator.is_, found, self._values))
-        return self.distrusted or not same or self._versions() != self._version
+        return not same or self._versions() != self._version
 
     def _now(self) -> list[Any]:
         return list(itertools.chain.from_iterable(map(_VALUES, self._places)))
@@ -413,14 +417,19 @@ def _is_hooked(module: Any) -> bool:
     return any(getattr(module, each, None) for each in ("_forward_hooks", "_forward_pre_hooks"))
 
 
-def relative_distance(own: Any, other: Any) -> float:
-    """How far the tensors of two answers are from one another, of their size."""
+def relative_distance(own: Any, other: Any, mask: Any = None) -> float:
+    """How far the tensors of two answers are from one another, of their size.
+
+    What stands at positions of padding, where `mask` is 0, nobody reads: it does not count.
+    """
     size = difference = 0.0
     mine, theirs = list(tensors_of(own)), list(tensors_of(other))
     if [tuple(t.shape) for t in mine] != [tuple(t.shape) for t in theirs]:
         return math.inf
     for a, b in zip(mine, theirs):
         left, right = a.detach().double().nan_to_num(), b.detach().double().nan_to_num()
+        if hasattr(mask, "shape") and mask.dim() == 2 and left.shape[:2] == mask.shape:
+            left, right = left[mask != 0], right[mask != 0]
         size += float((left * left).sum())
         difference += float(((left - right) ** 2).sum())
     return math.sqrt(difference / size) if size else (math.inf if difference else 0.0)

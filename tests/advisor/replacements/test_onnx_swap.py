@@ -101,6 +101,44 @@ def test_other_batches_and_lengths_are_answered_in_the_modules_form(
     assert model.refused == ""
 
 
+def answering(states: Any, **signature: object) -> Any:
+    """A replacement that answers `states` for a module that answers ones."""
+    told = {
+        "parameters": ["attention_mask"],
+        "defaults": {},
+        "inputs": [
+            {
+                "name": "mask",
+                "path": ["attention_mask"],
+                "dtype": "torch.int64",
+                "dims": [None, None],
+            }
+        ],
+        "constants": [],
+        "output": {"tensor": "states"},
+        **signature,
+    }
+    own = lambda attention_mask: torch.ones(*attention_mask.shape, 4)  # noqa: E731
+    return onnx_swap.Swapped(told, lambda _: {"states": states}, own)
+
+
+def test_at_the_first_call_padding_counts_for_nothing() -> None:
+    mask = torch.tensor([[1, 1, 0, 0], [1, 0, 0, 0]])
+    states = torch.where(mask[:, :, None] != 0, 1.01, 7.0) * torch.ones(2, 4, 4)
+    model = answering(states)
+    assert model(mask) is states
+    assert model.refused == ""
+
+
+def test_at_the_first_call_what_stands_elsewhere_counts() -> None:
+    mask = torch.tensor([[1, 1, 0, 0], [1, 0, 0, 0]])
+    model = answering(torch.where(mask[:, :, None] != 0, 7.0, 1.0) * torch.ones(2, 4, 4))
+    assert model(mask).tolist() == torch.ones(2, 4, 4).tolist()
+    assert model.refused == "its answer is off by 6 of its size"
+    model(mask)  # never again, and for the same reason
+    assert model.refused == "its answer is off by 6 of its size"
+
+
 def test_openvino_runs_the_same_model_in_the_same_precision(
     exported: tuple[Any, str], tmp_path: Path
 ) -> None:
