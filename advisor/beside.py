@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from advisor.trace.practices import Practice
 
 # Of the time for all: what the trace may use of it, and where nothing is left of that.
-_TRACE_SHARE, _TRACE_OVERDUE_SHARE = 0.3, 0.1
+_TRACE_SHARE, _TRACE_OVERDUE_SHARE = 0.3, 0.2
 _TRACE_LEAST_S, _TRACE_MOST_S = 10.0, 120.0
 _PROFILE_LIMIT_S = 600.0
 # Of its work: where more is surely outside of its modules, how they are called is not looked at.

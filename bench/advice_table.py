@@ -6,18 +6,17 @@ from collections.abc import Sequence
 
 from advice_peers import PeerResult
 from advice_rows import Gain, Repeat, Row
-from machine import Machine
+from conditions import Conditions
 
 
 def markdown(
-    machine: Machine,
-    budget: str,
+    conditions: Conditions,
     rows: Sequence[Row],
     repeats: dict[str, list[Repeat]],
     peers: Sequence[PeerResult],
 ) -> str:
     """Everything that one call of the bench found."""
-    parts = [f"On {machine}. Budget of each advice: {budget}.", advice_table(rows), aims(rows)]
+    parts = [str(conditions), advice_table(rows), aims(rows)]
     parts += [verified(name, each) for name, each in repeats.items()]
     if peers:
         parts.append(peer_table(peers))

@@ -25,7 +25,7 @@ from advice_calls import Setting, advised
 from advice_peers import PeerResult
 from advice_rows import Repeat, Row, repeat, row
 from advice_workloads import WORKLOADS, Workload, prepare, true_share
-from machine import Machine, describe
+from conditions import Conditions, conditions, write
 
 # Advice on these is repeated and verified; other workloads by name.
 _VERIFIED = ("minilm-1", "digits")
@@ -35,30 +35,22 @@ _VERIFIED = ("minilm-1", "digits")
 class Found:
     """All that a call of the bench found so far."""
 
-    machine: Machine
-    budget: str
+    conditions: Conditions
     rows: list[Row] = field(default_factory=list)
     repeats: dict[str, list[Repeat]] = field(default_factory=dict)
     peers: list[PeerResult] = field(default_factory=list)
 
     def write(self, folder: str) -> str:
         """Write results.json and results.md; returns the Markdown."""
-        text = advice_table.markdown(self.machine, self.budget, self.rows, self.repeats, self.peers)
+        text = advice_table.markdown(self.conditions, self.rows, self.repeats, self.peers)
         document = {
             "schema": "frugalwatch.advisor-bench/1",
-            "machine": asdict(self.machine),
-            "budget": self.budget,
+            **self.conditions.as_json(),
             "workloads": [r.as_json() for r in self.rows],
             "verified": {n: [asdict(r) for r in each] for n, each in self.repeats.items()},
             "peers": [asdict(p) for p in self.peers],
         }
-        for name, content in (
-            ("results.json", json.dumps(document, indent=2)),
-            ("results.md", text),
-        ):
-            with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
-                file.write(content)
-        return text
+        return write(folder, document, text)
 
 
 def bench_one(setting: Setting, workload: Workload) -> Row:
@@ -105,7 +97,7 @@ def main() -> int:
     os.makedirs(setting.out, exist_ok=True)
     prepare(setting.python, setting.cache)
     chosen = [w for w in WORKLOADS if not options.only or w.name in options.only]
-    found = Found(describe(simulated_rapl=False), options.budget)
+    found = Found(conditions(setting.python, options.budget))
     try:
         for workload in chosen:
             print(f"{workload.title} ...", file=sys.stderr, flush=True)

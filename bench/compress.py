@@ -13,7 +13,6 @@ each workload, so that a call that is cut short keeps what it found.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import resource
 import subprocess
@@ -31,7 +30,7 @@ from advice_rows import Row, row
 from advice_workloads import prepare
 from compress_rows import CompressedRow, learning, per_token, refused, tried
 from compress_workloads import MADE, WORKLOADS, Compressed
-from machine import Machine, describe
+from conditions import Conditions, conditions, write
 
 # Of the recommendations: labels are looked at for so many.
 _CHECKED = 3
@@ -41,28 +40,20 @@ _CHECKED = 3
 class Found:
     """All that a call of the bench found so far."""
 
-    machine: Machine
-    budget: str
+    conditions: Conditions
     rows: list[CompressedRow] = field(default_factory=list)
     peers: list[PeerResult] = field(default_factory=list)
 
     def write(self, folder: str) -> str:
         """Write results.json and results.md; returns the Markdown."""
-        text = compress_table.markdown(self.machine, self.budget, self.rows, self.peers)
+        text = compress_table.markdown(self.conditions, self.rows, self.peers)
         document = {
             "schema": "frugalwatch.compress-bench/1",
-            "machine": asdict(self.machine),
-            "budget": self.budget,
+            **self.conditions.as_json(),
             "workloads": [r.as_json() for r in self.rows],
             "peers": [asdict(p) for p in self.peers],
         }
-        for name, content in (
-            ("results.json", json.dumps(document, indent=2)),
-            ("results.md", text),
-        ):
-            with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
-                file.write(content)
-        return text
+        return write(folder, document, text)
 
 
 def bench_one(setting: Setting, chosen: Compressed) -> CompressedRow:
@@ -139,7 +130,7 @@ def main() -> int:
     words = {word for w in chosen for word in (*w.workload.program, *w.fresh)}
     made = [each for each in MADE if f"{{cache}}/{each[0]}" in words]
     prepare(setting.python, setting.cache, made)
-    found = Found(describe(simulated_rapl=False), options.budget)
+    found = Found(conditions(setting.python, options.budget))
     try:
         for each in chosen:
             print(f"{each.workload.title} ...", file=sys.stderr, flush=True)

@@ -8,16 +8,16 @@ from advice_peers import PeerResult
 from advice_rows import Gain
 from advice_table import advice_table, aims, peer_table
 from compress_rows import CompressedRow
-from machine import Machine
+from conditions import Conditions
 
 
 def markdown(
-    machine: Machine, budget: str, rows: Sequence[CompressedRow], peers: Sequence[PeerResult]
+    conditions: Conditions, rows: Sequence[CompressedRow], peers: Sequence[PeerResult]
 ) -> str:
     """Everything that one call of the bench found."""
     plain = [each.row for each in rows]
     parts = [
-        f"On {machine}. Budget of each advice: {budget}.",
+        str(conditions),
         advice_table(plain),
         aims(plain),
         *[_one(each) for each in rows],

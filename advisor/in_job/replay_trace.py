@@ -22,10 +22,10 @@ from collections import OrderedDict
 from typing import Any, Callable  # torch, modules and tensors are of the job's own version
 
 _WARM_UP = 3  # requests that are served before anything is measured
-_LEAST_ROUNDS = 3
+_LEAST_ROUNDS, _WANTED_ROUNDS = 3, 6
 _LEAST_REQUESTS, _LEAST_CALLS = 32, 4
 _TRIAL_S = 0.5
-_JUDGED_SHARE = 0.3  # of the time, for answers that nothing is measured by
+_JUDGED_SHARE = 0.2  # of the time, for answers that nothing is measured by
 _LONGEST_REASON = 400
 
 
@@ -97,7 +97,7 @@ class _Replay:
         each_s = self._seconds_each(practices, runners, threads)
         self._answer_for_gates(practices, runners, each_s)
         left_s = self._until_s - time.monotonic()
-        self._shorten(left_s / (_LEAST_ROUNDS + 1) / sum(each_s.values()))
+        self._shorten(left_s / (_WANTED_ROUNDS + 1) / sum(each_s.values()))
         passes: list[dict[str, Any]] = []
         outputs: dict[str, list[Any]] = {}
         for number in range(int(self._options["rounds"])):

@@ -31,6 +31,8 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 # most before it is taken for another model. How good the answers are is judged elsewhere.
 _SAME_MODEL = 0.5
 _MASKS = ("attention_mask", "input_mask")  # 1 where something stands, 0 for padding
+# OpenVINO prepares for every new shape of its inputs, which takes it as long as so many tokens.
+_NEW_SHAPE_TOKENS, _LENGTH_STEP = 128.0, 16
 _PLAIN = (bool, int, float, str)
 _VERSION, _VALUES = operator.attrgetter("_version"), operator.methodcaller("values")
 Path = tuple[Any, ...]
@@ -96,7 +98,9 @@ def load(
     signature = read_signature(folder)
     path = os.path.join(folder, "model.onnx")
     if signature.get("engine") == "openvino":
-        return Swapped(signature, _openvino(path, threads), own)
+        found = Swapped(signature, _openvino(path, threads), own)
+        found.call_cost_tokens, found.length_step = _NEW_SHAPE_TOKENS, _LENGTH_STEP
+        return found
     run = _onnxruntime(path, threads, spinning, providers, device)
     return Swapped(signature, run, own, device)
 
@@ -209,7 +213,14 @@ def _numpy_type(kind: str) -> Any:
 
 
 class Swapped:
-    """Called like the module. `refused` says why the last call went to the module, if it did."""
+    """Called like the module. `refused` says why the last call went to the module, if it did.
+
+    Who runs batches in parts is told what one more call costs, in tokens (None: as the module's own
+    would), and of what the parts' lengths should be multiples.
+    """
+
+    call_cost_tokens: float | None = None
+    length_step = 1
 
     def __init__(
         self,

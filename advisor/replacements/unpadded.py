@@ -113,7 +113,11 @@ class Unpadded:
         self._module = module
         self._inner = inner
         self._names = _parameter_names(getattr(own, "forward", own))
+        # What runs the parts may say itself what a call costs it, and that it wants few shapes.
+        if cost_tokens is None:
+            cost_tokens = getattr(inner, "call_cost_tokens", None)
         self._cost = call_cost_tokens(module) if cost_tokens is None else cost_tokens
+        self._step = int(getattr(inner, "length_step", 1))
         self._sequences: frozenset[str] = frozenset()  # inputs that hold one value a position
         self._kinds: list[str] = []  # of each tensor that comes out: "row" or "position"
         self._not_yet = "no batch was padded enough to be worth a second call"
@@ -126,7 +130,7 @@ class Unpadded:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
             batch = _Batch(self._names, args, kwargs, self._sequences)
-            parts = split(batch.lengths, self._cost)
+            parts = split(batch.lengths, self._cost, self._step)
             if len(parts) == 1 and parts[0][1] == batch.width:
                 return self._inner(*args, **kwargs)
             found = self._in_parts(self._inner, batch, parts)
@@ -342,16 +346,19 @@ class _Batch:
         return sequence
 
 
-def split(lengths: list[int], call_cost: float) -> list[tuple[list[int], int]]:
+def split(
+    lengths: list[int], call_cost: float, length_step: int = 1
+) -> list[tuple[list[int], int]]:
     """The parts of a batch: rows, and the length that they are cut to.
 
     Of all ways to part rows that are sorted by length it is the one with the least of tokens
-    computed plus `call_cost` tokens for each call.
+    computed plus `call_cost` tokens for each call. Lengths are multiples of `length_step`, or that
+    of the longest row.
     """
     longest = max(lengths)
     if len(lengths) * longest - sum(lengths) <= call_cost:  # one more call earns nothing back
         return [(list(range(len(lengths))), longest)]
-    step = max(1, -(-longest // _MOST_LENGTHS))
+    step = max(length_step, -(-longest // _MOST_LENGTHS))
     by_length: dict[int, list[int]] = {}
     for row, length in enumerate(lengths):
         by_length.setdefault(min(longest, -(-length // step) * step), []).append(row)

@@ -252,6 +252,33 @@ def test_batches_are_split_where_it_pays(
     assert unpadded.split(lengths, cost) == parts
 
 
+def test_lengths_of_parts_are_multiples_where_shapes_cost() -> None:
+    found = unpadded.split([3, 40, 5, 38, 4, 19], 5, 16)
+    assert sorted(found) == [([0, 2, 4], 16), ([1, 3], 40), ([5], 32)]
+
+
+def test_what_runs_the_parts_says_what_a_call_costs_it(model: Encoder) -> None:
+    class Run:
+        call_cost_tokens = 5.0
+        length_step = 16
+
+        def __init__(self) -> None:
+            self.shapes: list[tuple[int, ...]] = []
+
+        def __call__(self, **inputs: Any) -> Any:
+            self.shapes.append(tuple(inputs["input_ids"].shape))
+            return model(**inputs)
+
+    inner, inputs = Run(), batch(MIXED)
+    with torch.no_grad():
+        found = unpadded.Unpadded(model, model, inner)
+        found.check((), inputs)
+        parts = found(**inputs)
+        whole = model(**inputs)
+    assert sorted(inner.shapes) == [(2, 40), (4, 16)]
+    assert_same(whole, parts, MIXED)
+
+
 def test_no_way_to_split_is_cheaper() -> None:
     import itertools
     import random
