@@ -34,7 +34,7 @@ _MASKS = ("attention_mask", "input_mask")  # 1 where something stands, 0 for pad
 # OpenVINO prepares for every new shape of its inputs, which takes it as long as so many tokens.
 _NEW_SHAPE_TOKENS, _LENGTH_STEP = 128.0, 16
 _PLAIN = (bool, int, float, str)
-_VERSION, _VALUES = operator.attrgetter("_version"), operator.methodcaller("values")
+_VERSION = operator.attrgetter("_version")
 Path = tuple[Any, ...]
 
 
@@ -287,6 +287,7 @@ class Swapped:
         if not distance <= self._distance:
             self._distrusted = f"its answer is off by {distance:.2g} of its size"  # never again
             raise RefusedError(self._distrusted)
+        self._weights = _Weights(self._own)  # its first call may have set up what it keeps
         self._checked = True
 
     def _rebuilt(self, node: Any, found: Mapping[str, Any], leaves: Mapping[Path, Any]) -> Any:
@@ -400,28 +401,39 @@ def _bytes_of(value: Any) -> Any:
 class _Weights:
     """Whether a module still has the weights that it had: asked at every call, so in few steps.
 
-    Each weight must be the same object at the same place, and none may have been changed in place
-    (its version grows then; made in inference mode it has none, and cannot be changed).
+    Each weight and buffer must be the same object at the same place, and none may have been changed
+    in place (its version grows then). A single whole number counts calls and is no weight.
     """
 
     def __init__(self, module: Any) -> None:
         modules = list(module.modules()) if hasattr(module, "modules") else []
-        self._places = [place for each in modules for place in (each._parameters, each._modules)]
+        kinds = ("_parameters", "_buffers", "_modules")
+        places = [getattr(each, kind) for each in modules for kind in kinds]
+        self._filled = [place.values() for place in places if place]  # they follow the dict
+        self._empty = [place for place in places if not place]
         self._values = self._now()
-        weights = {id(p): p for each in modules for p in each._parameters.values()}
-        self._tensors = [p for p in weights.values() if p is not None and not p.is_inference()]
+        tensors = {id(v): v for v in self._values if hasattr(v, "is_inference")}
+        self._tensors = [each for each in tensors.values() if _may_change(each)]
         self._version = self._versions()
 
     def changed(self) -> bool:
+        if any(self._empty):
+            return True
         found = self._now()
         same = len(found) == len(self._values) and all(map(operator.is_, found, self._values))
         return not same or self._versions() != self._version
 
     def _now(self) -> list[Any]:
-        return list(itertools.chain.from_iterable(map(_VALUES, self._places)))
+        return list(itertools.chain.from_iterable(self._filled))
 
     def _versions(self) -> int:
         return sum(map(_VERSION, self._tensors))
+
+
+def _may_change(tensor: Any) -> bool:
+    """Whether a change of it would be another model; made in inference mode it has no version."""
+    counts = tensor.dim() == 0 and not tensor.is_floating_point()
+    return not tensor.is_inference() and not counts
 
 
 def _is_hooked(module: Any) -> bool:

@@ -214,6 +214,36 @@ def test_weights_that_change_later_send_calls_to_the_module(
     assert "weights have changed" in model.refused
 
 
+class Normed(torch.nn.Module):  # type: ignore[misc, name-defined]
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(2, 2)
+        self.norm = torch.nn.BatchNorm1d(2)
+        self.shortcut = torch.nn.Sequential()
+        self.register_buffer("mean", None)
+
+
+@pytest.mark.parametrize(
+    ("change", "is_another"),
+    [
+        (lambda m: m.norm.running_mean.add_(1), True),
+        (lambda m: setattr(m.norm, "running_var", torch.full((2,), 2.0)), True),
+        (lambda m: setattr(m, "mean", torch.zeros(2)), True),
+        (lambda m: m.shortcut.append(torch.nn.ReLU()), True),
+        (lambda m: m.norm.num_batches_tracked.add_(1), False),
+        (lambda m: m.eval(), False),
+    ],
+)
+def test_buffers_and_new_layers_count_too(
+    change: Callable[[Any], object], is_another: bool
+) -> None:
+    module = Normed()
+    weights = onnx_swap._Weights(module)
+    assert not weights.changed()
+    change(module)
+    assert weights.changed() is is_another
+
+
 def test_hooks_of_the_program_inside_the_module_are_not_lost(exported: tuple[Any, str]) -> None:
     module, folder = exported
     handle = module.linear.register_forward_hook(lambda *_: None)
