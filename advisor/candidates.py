@@ -81,7 +81,6 @@ def in_order(entrants: Sequence[Variant]) -> list[Variant]:
 def tell_limits(bench: Workshop, options: Options) -> None:
     """How long what is built on the bench may take, and what it must keep."""
     bench.compress_s = _compress_s(options.plan.budget.time_s)
-    bench.limit = options.gate.max_drop_points / 100
     bench.gate, bench.seed = options.gate, options.plan.seed
     bench.student = options.student
     bench.storage = options.storage

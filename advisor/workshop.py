@@ -111,7 +111,6 @@ class Workshop:
         self.tell = tell
         self.spent = Cost(energy_j=0.0)
         self.compress_s = COMPRESS_S
-        self.limit = 0.01  # the share of answers that may be others
         self.student = ""  # FILE.py:function of the user's that makes a smaller model
         self.interrupted = False  # by Ctrl-C, while something was built whose steps are kept
         self.gate = GateOptions()

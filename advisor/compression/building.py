@@ -13,6 +13,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any  # what JSON gives back
 
 from advisor.artefacts.manifest import write_manifest
@@ -22,6 +23,7 @@ from advisor.workshop import STEPS, SWAP, Artefact, CannotBuildError, Cost, Work
 from frugalwatch.json_files import read_json
 
 if TYPE_CHECKING:
+    from advisor.gates.options import GateOptions
     from advisor.sampling import SampledCall, SampledModule
 
 _ENTRY = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "in_job")
@@ -66,18 +68,21 @@ def compress(
     module: SampledModule,
     base: Artefact,
     recipe: str,
-    options: Mapping[str, object],
+    options: Mapping[str, object] = MappingProxyType({}),
     *,
     training: bool = False,
 ) -> Compressed:
     """Run a recipe on a module whose export is `base`, or take what an earlier run of it made.
 
-    `options` are the recipe's; `training` says that the program calls the module in that mode.
+    `options` are the recipe's own; `training` says that the program calls the module in that mode.
     Raises CannotBuildError where no step was accepted, with the reason.
     """
     name = f"{recipe}-{module.number}"
     learn, held = calls_of(module, "calibration")[:_MOST_LEARNT], calls_of(module, "screening")
     order = {
+        "limit": 1 - workshop.gate.least("agreement"),
+        "limits": limits(workshop.gate),
+        "seed": workshop.seed,
         **options,
         "recipe": recipe,
         "swap": SWAP,
@@ -94,6 +99,15 @@ def compress(
     )
     digests = tuple(dict.fromkeys(call.inputs_digest for call in learn if call.inputs_digest))
     return Compressed(artefact, steps, str(artefact.about.get("stopped", "")), digests)
+
+
+def limits(gate: GateOptions) -> dict[str, float]:
+    """What may change at most, by what the recipes measure: shares, and a relative error."""
+    return {
+        "other classes": 1 - gate.least("agreement"),
+        "other neighbours": 1 - gate.least("overlap"),
+        "relative error": gate.least("error"),
+    }
 
 
 def worth_trying(steps: Sequence[Step], most: int) -> list[Step]:

@@ -83,11 +83,7 @@ class Pruning:
                 target(facts),
                 export(facts, workshop),
                 "pruning",
-                {
-                    "lent": lent_folder(workshop, "torch_pruning"),
-                    "limit": workshop.limit,
-                    "seed": workshop.seed,
-                },
+                {"lent": lent_folder(workshop, "torch_pruning")},
                 training=in_training_mode(facts),
             )
         except CannotBuildError as reason:

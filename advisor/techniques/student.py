@@ -8,7 +8,6 @@ in 8-bit whole numbers where the CPU has units and the student is no trifle.
 from __future__ import annotations
 
 from advisor.compression.building import Compressed, Step, compress, worth_trying
-from advisor.gates.options import GateOptions
 from advisor.techniques.base import Applicability, Change, Facts, Variant
 from advisor.techniques.onnx_runtime import RISK
 from advisor.techniques.pruning import in_int8, refuse_learning, step_variant
@@ -83,24 +82,12 @@ def students(facts: Facts, workshop: Workshop, recipe: str = "students") -> Comp
         recipe,
         {
             "package": "distilling",
-            "limit": 1 - workshop.gate.least("agreement"),
-            "limits": limits(workshop.gate),
-            "seed": workshop.seed,
             "planned_s": _PLANNED_SHARE * workshop.compress_s,
             "copies": 0,  # the recipe makes changed inputs of its own
             "factory": factory(workshop),
         },
         training=in_training_mode(facts),
     )
-
-
-def limits(gate: GateOptions) -> dict[str, float]:
-    """What may change at most, by what the recipe measures: shares, and a relative error."""
-    return {
-        "other classes": 1 - gate.least("agreement"),
-        "other neighbours": 1 - gate.least("overlap"),
-        "relative error": gate.least("error"),
-    }
 
 
 def by_work(made: Compressed) -> list[Step]:

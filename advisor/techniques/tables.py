@@ -54,7 +54,6 @@ class Tables:
                 target(facts),
                 export(facts, workshop),
                 "tables",
-                {"limit": workshop.limit, "seed": workshop.seed},
                 training=in_training_mode(facts),
             )
         except CannotBuildError as reason:

@@ -58,7 +58,6 @@ class Unstructured:
                 target(facts),
                 export(facts, workshop),
                 "unstructured",
-                {"limit": workshop.limit, "seed": workshop.seed},
                 training=in_training_mode(facts),
             )
         except CannotBuildError as reason:

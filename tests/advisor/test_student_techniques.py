@@ -10,6 +10,7 @@ import pytest
 
 from advisor.agreement import compare
 from advisor.artefacts.manifest import read_manifest
+from advisor.compression.building import limits
 from advisor.gates.gate import gate
 from advisor.gates.options import GateOptions
 from advisor.gates.result import GateResult
@@ -20,7 +21,7 @@ from advisor.sampling import Sample, SampledCall, SampledModule
 from advisor.techniques.base import Facts
 from advisor.techniques.cascade import Cascade
 from advisor.techniques.early_exit import EarlyExit
-from advisor.techniques.student import Student, factory, limits
+from advisor.techniques.student import Student, factory
 from advisor.workshop import Workshop
 from tests.advisor.test_inside_program import workload
 from tests.advisor.test_sandbox import needs_namespaces

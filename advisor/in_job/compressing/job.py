@@ -44,8 +44,8 @@ class Job:
     `options`: `folder` is where results go, `swap` the file of the replacement that runs them,
     `base` a folder with the module as it was exported, `learn` and `held` are files of captured
     inputs, `copies` how many changed copies of each are learnt from, `seed`, `time_s`, `threads`,
-    `limit` the share of answers that may be others, `lent` a folder to import from last; what else
-    there is is for the recipe.
+    `limit` the share of answers that may be others, `limits` the same by what a drift measures,
+    `lent` a folder to import from last; what else there is is for the recipe.
 
     `module` is the teacher, which nobody changes. `learn` are batches with its answers, `held`
     others that only judge; `samples` are some of both as they were captured, `calls` those that
@@ -109,6 +109,10 @@ class Job:
         )
         recovery.refresh_norms(model, self.answer, self.learn)
         return found
+
+    def limit_of(self, measure: str) -> float:
+        """What may change at most, of what a drift measures."""
+        return float((self.options.get("limits") or {}).get(measure, self.limit))
 
     def out_of_time(self) -> bool:
         return time.monotonic() >= self._ends_s

@@ -170,7 +170,7 @@ def acceptable(job: Job, drift: Drift) -> bool:
 
     One input of few is always let pass.
     """
-    return drift.value <= max(2 * job.limit, 1.5 / max(1, drift.rows))
+    return drift.value <= max(2 * job.limit_of(drift.measure), 1.5 / max(1, drift.rows))
 
 
 def _attempt(

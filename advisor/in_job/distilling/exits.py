@@ -15,7 +15,6 @@ from .candidates import multiplications
 from .confidence import rule_of
 from .inputs import learning_set
 from .like import NoStandardError, like
-from .students import limit_of
 
 _COPIES = 7
 _EPOCHS = 30
@@ -64,7 +63,7 @@ def build(job: Any) -> dict[str, Any]:
             "student": f"after {depth} of {len(places)} blocks",
             "work": multiplications(job, model) / multiplications(job, job.module),
             "drift": drift.as_json(),
-            "limit": limit_of(job, drift.measure),
+            "limit": job.limit_of(drift.measure),
             "cascade": rule,
             "passes": False,
             "seed": job.seed,

@@ -54,12 +54,14 @@ def build(job: Any) -> dict[str, Any]:
         least = lesson.smallest()
         _search(lesson, [each for each in ladder if each.work < least])
     if not any(step["passes"] for step in job.steps) and not _fronts(job):
-        best = min((each["drift"]["value"] for each in lesson.tried.values()), default=math.nan)
+        drifts = [each["drift"] for each in lesson.tried.values()]
+        if not drifts:
+            raise CannotCompressError("there was no time to teach a student: a larger --budget")
+        best = min(drifts, key=lambda each: float(each["value"]))
+        measure = str(best["measure"])
         raise CannotCompressError(
-            f"none of {len(lesson.tried)} students keeps the limit of {job.limit:.1%}; the best has"
-            f" {best:.1%} other answers"
-            if lesson.tried
-            else "there was no time to teach a student: a larger --budget"
+            f"none of {len(drifts)} students keeps the limit of {job.limit_of(measure):.1%}; the"
+            f" best has {best['value']:.1%} {measure}"
         )
     stopped = "its time was up" if job.out_of_time() else "the smallest that keeps the limit"
     return {
@@ -142,7 +144,7 @@ class Lesson:
             "work": candidate.work,
             "drift": drift.as_json(),
             "near_drift": near.value,
-            "limit": limit_of(job, drift.measure),
+            "limit": job.limit_of(drift.measure),
             "seed": job.seed,
             "learnt": {**learnt.as_json(), "epochs": epochs},
             "inputs": sum(pair.batch.rows for pair in self._learn),
@@ -162,7 +164,7 @@ class Lesson:
 
     def _keeps(self, drift: Any) -> bool:
         """Within the limit, give or take what so few inputs can tell."""
-        limit = limit_of(self.job, drift.measure)
+        limit = self.job.limit_of(drift.measure)
         spread = math.sqrt(limit * (1 - limit) / max(1, drift.rows)) if 0 < limit < 1 else 0.0
         if drift.measure == "relative error":
             spread = 0.0
@@ -184,11 +186,6 @@ class Lesson:
         row_s = 3 * candidate.work * self._teacher_work / _LEARNING + _ROW_S
         most = _EPOCHS[candidate.from_teacher]
         return max(_LEAST_EPOCHS, min(most, int(self._each_s / (rows * row_s))))
-
-
-def limit_of(job: Any, measure: str) -> float:
-    """What may change at most, of what a drift measures."""
-    return float((job.options.get("limits") or {}).get(measure, job.limit))
 
 
 def _rows(job: Any) -> int:

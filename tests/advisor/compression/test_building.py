@@ -85,7 +85,8 @@ def test_ctrl_c_keeps_the_steps_and_a_second_run_goes_on(tmp_path: Path) -> None
         bench = Workshop(str(place), known.sample, replays, lambda _: None)
         options = {
             "lent": lent_folder(bench, "torch_pruning"),
-            "limit": 1.0,  # whatever it answers: this is about steps
+            "limit": 1.0,
+            "limits": {},  # whatever it answers: this is about steps
             "plan": {"epochs": 1, "most_steps": steps, "kinds": ["channels"]},
         }
         return bench, compress(bench, target(known), base, "pruning", options)

@@ -16,6 +16,7 @@ pytest.importorskip("torch_pruning")
 
 from advisor.in_job.compressing import candidates, heads, pruning
 from advisor.in_job.compressing.job import CannotCompressError, read_steps
+from advisor.in_job.compressing.losses import Drift
 from advisor.in_job.compressing.operations import apply, prepared
 from tests.advisor.in_job.compressing_kit import (
     clusters,
@@ -49,6 +50,24 @@ def weights(model: Any) -> int:
 @pytest.fixture(autouse=True)
 def every_step_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pruning, "_WORTH_IT", 99.0)
+
+
+@pytest.mark.parametrize(
+    ("value", "measure", "kept"),
+    [
+        (0.15, "other neighbours", True),
+        (0.25, "other neighbours", False),
+        (0.15, "other classes", False),
+        (0.015, "other classes", True),
+        (0.03, "relative error", False),
+    ],
+)
+def test_a_step_keeps_the_limit_of_what_its_drift_measures(
+    tmp_path: Path, teacher: Any, value: float, measure: str, kept: bool
+) -> None:
+    limits = {"other classes": 0.01, "other neighbours": 0.1}
+    with job(tmp_path, teacher, pictures(32), limits=limits) as work:
+        assert pruning.acceptable(work, Drift(value, 1000, measure, 0.0)) is kept
 
 
 def test_a_network_gets_smaller_and_answers_as_before(tmp_path: Path, teacher: Any) -> None:
