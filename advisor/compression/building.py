@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _ENTRY = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "in_job")
 COMPRESS = os.path.join(_ENTRY, "compress.py")
 _ENDING_S = 60.0  # after its time is up: to end the step that it is at
+_LATE = "its time was up"  # as recipes say it
 _MOST_LEARNT = 512  # calls; more would be learnt from less often
 _MOST_HELD = 256
 
@@ -188,7 +189,7 @@ def _made(
         )
         cost = Cost(replay.cpu_s or 0.0, replay.wall_s or 0.0, replay.energy_j)
         late = replay.state == "timeout"
-        ended = "its time was up: a larger --budget" if late else replay.tail()
+        ended = f"{_LATE}: a larger --budget" if late else replay.tail()
     except KeyboardInterrupt:
         workshop.interrupted = True
         told = read_json(os.path.join(folder, "progress.json"))  # the least that it used
@@ -206,7 +207,7 @@ def _made(
         "recipe": order["recipe"],
         "seed": order.get("seed", 0),
         "steps": steps,
-        "stopped": found.get("stopped") or found.get("why_not") or "its time was up",
+        "stopped": found.get("stopped") or found.get("why_not") or _LATE,
         **{k: v for k, v in found.items() if k not in ("steps", "stopped", "why_not")},
     }
     versions = {"torch": str(getattr(workshop.sample, "torch", ""))}
@@ -280,7 +281,8 @@ def _reason(kind: str, found: Mapping[str, object], ended: str) -> str:
     if found.get("why_not"):
         return f"{kind} is left as it is: {found['why_not']}"
     if found.get("stopped"):
-        return f"{kind} is left as it is: {found['stopped']}"
+        early = ", before a step was done: a larger --budget" if found["stopped"] == _LATE else ""
+        return f"{kind} is left as it is: {found['stopped']}{early}"
     last = ended.strip().splitlines()[-1:] or ["it ended without a word"]
     return f"{kind} is left as it is: {last[0][:200]}"
 

@@ -13,6 +13,7 @@ import pytest
 
 from advisor.advise import candidates
 from advisor.artefacts.manifest import read_manifest
+from advisor.compression import building
 from advisor.compression.building import compress, lent_folder
 from advisor.preparing import with_sample
 from advisor.replay import Isolation, Replayer
@@ -56,6 +57,25 @@ def facts_of(folder: Path) -> tuple[Replayer, Facts]:
     assert first.ok, first.tail()
     known = Facts({}, 1, 1, 1, frozenset(), replays.inside, frozenset())
     return replays, with_sample(known, replays, lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ({"why_not": "it is strange"}, "Net is left as it is: it is strange"),
+        (
+            {"stopped": "its time was up"},
+            "Net is left as it is: its time was up, before a step was done: a larger --budget",
+        ),
+        (
+            {"stopped": "step 1 was rolled back: 9 % other classes"},
+            "Net is left as it is: step 1 was rolled back: 9 % other classes",
+        ),
+        ({}, "Net is left as it is: Killed"),
+    ],
+)
+def test_a_model_that_nothing_was_made_of_has_a_reason(found: dict[str, object], said: str) -> None:
+    assert building._reason("Net", found, "some log\nKilled\n") == said
 
 
 def interrupted_once(path: str) -> threading.Thread:
