@@ -71,8 +71,10 @@ def private_folder() -> Iterator[str]:
     """
     _remove_abandoned(tempfile.gettempdir())
     folder = tempfile.mkdtemp(prefix=_FOLDERS)
-    with open(os.path.join(folder, _LOCK), "wb") as lock:
+    place = os.path.join(folder, _LOCK)
+    with open(f"{place}.new", "wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # until this process ends, however it does
+        os.rename(lock.name, place)  # nobody ever sees it unlocked while we live
         try:
             yield folder
         finally:
