@@ -79,3 +79,16 @@ def test_what_cannot_be_marked_is_said(tmp_path: Path) -> None:
     said, status = notes({"marks": {"unit": "epoch", "at": [1]}}, tmp_path)
     assert status == 0
     assert said == ["marks: not applied: no clocks at one epoch"]
+
+
+def test_what_a_look_takes_is_not_the_program_s(tmp_path: Path) -> None:
+    # Digests of 4 MB in and 4 MB out take many times what the call does.
+    program = CALLS.replace("torch.zeros(1)", "torch.zeros(1, 1_000_000)")
+    folder = tmp_path / "looked"
+    folder.mkdir()
+    said, _ = notes({"marks": MARKS, "look": {"folder": str(folder)}}, tmp_path, program)
+    assert len(list(folder.glob("outputs-*/*"))) == 50
+    found = between(said, "call")
+    assert found is not None, said
+    # 2 ms of burning, some for making the zeros, and rounding.
+    assert found.cpu_ns / found.units / 1e6 < 6

@@ -16,7 +16,7 @@ import sys
 import time
 import weakref
 
-from . import calls
+from . import calls, own_work
 from .capture_values import Flat, write_safetensors
 from .imports import when_imported
 from .look_rows import Inputs, rows_of, size_bytes
@@ -61,6 +61,10 @@ class Look:
 
     def begin(self, call: RootCall) -> None:
         """Note how a module is called, and what goes in, which the call may change."""
+        with own_work.counted():
+            self._begin(call)
+
+    def _begin(self, call: RootCall) -> None:
         root = self._root(call)
         if root is None:
             return
@@ -77,6 +81,10 @@ class Look:
 
         A digest of all of it is kept always, so that equal outputs are known to be equal.
         """
+        with own_work.counted():
+            self._end(call)
+
+    def _end(self, call: RootCall) -> None:
         begun = self._begun.pop(call.thread, None)
         if begun is None or call.error is not None:
             return

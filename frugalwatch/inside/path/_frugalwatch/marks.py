@@ -3,8 +3,8 @@
     {"marks": {"unit": "call", "at": [144, 719]}}
 
 Counts are told a few times a second and the job is looked at as often, which says little of a
-hundred calls that take half a second together. A process that has children says so, since the
-clock is its own only.
+hundred calls that take half a second together. What a look at the program takes is not in them. A
+process that has children says so, since the clock is its own only.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import time
 
+from . import own_work
 from .tallies import tallies_of
 
 TYPE_CHECKING = False
@@ -48,7 +49,7 @@ class Marker:
             return
         while self._ahead and done >= self._ahead[-1]:
             self._ahead.pop()
-        cpu_ns, wall_ns = time.process_time_ns(), time.monotonic_ns()
+        cpu_ns, wall_ns = time.process_time_ns() - own_work.cpu_ns(), time.monotonic_ns()
         clocks = f"mark: {done} {self._unit} at {wall_ns} ns, {cpu_ns} ns of CPU"
         self._line.tell("note", f"{clocks}, with children" if _has_children() else clocks)
 
