@@ -1,7 +1,8 @@
 """Captured inputs as batches to learn from, and the teacher's answers to them.
 
 A sample is a tuple of tensors, in the order of the module's tensor inputs. Rows of calls with one
-form are put together; texts of different lengths are padded where there is a mask that says so.
+form are put together; texts of different lengths are padded where there is a mask that says so, and
+lose what the program padded them with: learning takes a multiple of a call.
 """
 
 from __future__ import annotations
@@ -71,6 +72,8 @@ def batches(
     rows = [row for call in calls for row in _rows(call)]
     if not rows or len(rows) < len(calls):
         return [Batch(call, _count(call), mask) for call in calls]
+    if mask is not None:
+        rows = _unpadded(rows, mask, answer)
     rows.sort(key=lambda row: [tuple(t.shape) for t in row])  # stable: in order of the calls
     found = _together(rows, mask, most_rows)
     if found and not _independent(found, answer):
@@ -221,6 +224,38 @@ def _rows(call: tuple[Any, ...]) -> list[tuple[Any, ...]]:
     if not all(t.dim() and t.shape[0] == count for t in call) or not count:
         return []
     return [tuple([t[at : at + 1] for t in call]) for at in range(count)]
+
+
+def _unpadded(
+    rows: list[tuple[Any, ...]], mask: int, answer: Callable[[tuple[Any, ...]], dict[str, Any]]
+) -> list[tuple[Any, ...]]:
+    """The rows without the positions that follow the last one of their masks.
+
+    As they are where an answer depends on those: the row with most of them is asked both ways.
+    """
+    found = [_without_tail(row, mask) for row in rows]
+    saved = [a[mask].numel() - b[mask].numel() for a, b in zip(rows, found)]
+    at = max(range(len(rows)), key=saved.__getitem__)
+    if not saved[at]:
+        return rows
+    padded, plain = answer(rows[at]), answer(found[at])
+    for name, value in plain.items():
+        whole = padded[name]
+        if whole.shape != value.shape and value.dim() > 1:
+            whole = whole[:, : value.shape[1]]
+        size = float(value.norm()) or 1.0
+        if whole.shape != value.shape or not float((whole - value).norm()) <= _ROUNDING * size:
+            return rows
+    return found
+
+
+def _without_tail(row: tuple[Any, ...], mask: int) -> tuple[Any, ...]:
+    shape = row[mask].shape
+    if len(shape) != 2 or any(t.shape != shape and shape[1] in t.shape[1:] for t in row):
+        return row  # something else belongs to the positions too
+    kept = row[mask][0].nonzero()
+    length = int(kept.max()) + 1 if len(kept) else shape[1]
+    return tuple([t[:, :length] if t.shape == shape else t for t in row])
 
 
 def _together(rows: list[tuple[Any, ...]], mask: int | None, most_rows: int) -> list[Batch]:

@@ -146,6 +146,32 @@ def test_texts_are_padded_where_a_mask_tells_it() -> None:
     assert [b.rows for b in samples.batches(each, ["input_ids", "other"], answer)] == [1] * 4
 
 
+def test_padding_is_not_learnt_from_unless_answers_depend_on_it() -> None:
+    import torch
+
+    words = torch.randint(1, 9, (4, 30))
+    mask = (torch.arange(30) < torch.tensor([[3], [4], [30], [20]])).long()
+    names = ["input_ids", "attention_mask"]
+
+    def states(inputs: tuple[Any, ...]) -> dict[str, Any]:
+        found = inputs[0] * inputs[1]
+        return {"states": found[:, :, None].float(), "sum": found.sum(1, keepdim=True).float()}
+
+    found = samples.batches([(words, mask)], names, states)
+    assert [tuple(b.inputs[0].shape) for b in found] == [(2, 4), (2, 30)]
+    assert [b.kept.sum(1).tolist() for b in found] == [[3, 4], [20, 30]]
+    assert found[0].inputs[0][1].tolist() == words[1, :4].tolist()
+
+    def of_all(inputs: tuple[Any, ...]) -> dict[str, Any]:
+        return {"mean": inputs[0].float().mean(1, keepdim=True)}
+
+    assert [b.inputs[0].shape[1] for b in samples.batches([(words, mask)], names, of_all)] == [30]
+    # What else has one number for each position would no longer fit.
+    beside = (words, mask, torch.zeros(4, 30, 30))
+    found = samples.batches([beside], [*names, "pairs"], states)
+    assert [b.inputs[0].shape[1] for b in found] == [30]
+
+
 def test_each_kind_of_answer_has_its_own_drift() -> None:
     import torch
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +41,6 @@ def model(folder: Path, name: str, factor: float = 2.0) -> Path:
 
 
 def run(folder: Path, *words: str, hook: dict[str, Any] | None = None) -> Ran:
-    import sys
-
     (folder / "job.py").write_text(PROGRAM)
     command = [sys.executable, "job.py", *words]
     return run_inside(command, hook=hook, cwd=folder, PYTHONPATH=STAND_IN)
@@ -84,6 +84,48 @@ def test_inputs_are_kept_where_that_is_asked_for(tmp_path: Path) -> None:
     run(tmp_path, hook={"look": {"folder": str(seen), "inputs": True}})
     assert len(list(seen.glob("inputs-*/*.safetensors"))) == 4
     assert not list(seen.glob("outputs-*"))
+
+
+def test_a_session_that_runs_in_place_of_a_module_is_not_the_programs(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    model(tmp_path, "model.onnx")
+    (tmp_path / "factory.py").write_text(
+        textwrap.dedent(
+            """
+            import onnxruntime, torch
+
+            def make(module, args, kwargs, options):
+                session = onnxruntime.InferenceSession("model.onnx")
+                return lambda x: torch.from_numpy(session.run(None, {"x": x.numpy()})[0])
+            """
+        )
+    )
+    (tmp_path / "job.py").write_text(
+        textwrap.dedent(
+            """
+            import onnxruntime, torch
+
+            own = onnxruntime.InferenceSession("model.onnx")
+            net = torch.nn.Linear(3, 3).requires_grad_(False).eval()
+            for _ in range(5):
+                answer = net(torch.ones(2, 3))
+            print(float(answer.sum()), own.run(None, {"x": answer.numpy()})[0].sum())
+            """
+        )
+    )
+    (seen := tmp_path / "seen").mkdir()
+    switches = {"replace": {"factory": f"{tmp_path}/factory.py:make", "class": "Linear"}}
+    ran = run_inside(
+        [sys.executable, "job.py"],
+        hook={"look": {"folder": str(seen)}, "switches": switches},
+        cwd=tmp_path,
+        PYTHONPATH=STAND_IN,
+    )
+    assert ran.stdout.startswith("12.0 ")
+    inside = read_inside(str(seen), {"units": [{"unit": "call", "count": 5}]})
+    assert inside is not None
+    [session] = inside.sessions
+    assert session.calls == 1
 
 
 def test_threads_spinning_and_the_file_of_a_session_are_switched(tmp_path: Path) -> None:

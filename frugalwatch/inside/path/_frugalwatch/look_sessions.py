@@ -13,6 +13,7 @@ import os
 import struct
 import time
 
+from . import own_work
 from .sessions import MODULE, path_of, when_made
 
 TYPE_CHECKING = False
@@ -59,7 +60,9 @@ class SessionLook:
         self._told_ns = 0
 
     def made(self, session: Any) -> None:
-        """Note what a session is."""
+        """Note what a session is; one that runs in place of a module is not the program's."""
+        if own_work.is_making():
+            return
         try:
             self._seen[id(session)] = described(session)
         except Exception as error:  # noqa: BLE001 - the program has its session
@@ -67,9 +70,11 @@ class SessionLook:
 
     def answered(self, session: Any, feed: Any, names: Any, outputs: Any) -> None:
         """Count a request, and keep its answer if it is in the sample."""
-        number, self._calls = self._calls, self._calls + 1
         seen = self._seen.get(id(session))
-        if seen is None or not isinstance(feed, dict):
+        if seen is None:
+            return
+        number, self._calls = self._calls, self._calls + 1
+        if not isinstance(feed, dict):
             return
         seen["calls"] += 1
         shapes = self._shapes.setdefault(id(session), set())
@@ -259,7 +264,8 @@ def start(options: dict[str, Any], line: Line) -> None:
         def run(self: Any, output_names: Any, input_feed: Any, *args: Any, **kwargs: Any) -> Any:
             found = own.__get__(self, type(self))(output_names, input_feed, *args, **kwargs)
             try:
-                look.answered(self, input_feed, output_names, found)
+                with own_work.counted():
+                    look.answered(self, input_feed, output_names, found)
             except Exception as error:  # noqa: BLE001 - the program has its answer
                 line.problem("look", error)
             return found

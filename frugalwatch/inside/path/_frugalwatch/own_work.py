@@ -1,10 +1,14 @@
-"""Keeps the CPU time of work that is ours and heavy, so that it is not taken for the program's.
+"""What is ours in a program's process, so that it is not taken for the program's own.
 
     with own_work.counted():
         ...
     own_work.cpu_ns()  # of all threads of this process, so far
 
-Only what runs in the replays that look at a program is counted here: a look takes as long as many a
+    with own_work.making():  # a replacement
+        ...
+    own_work.is_making()  # by this thread
+
+Only what runs in the replays that look at a program is counted: a look takes as long as many a
 small model.
 """
 
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _by_thread_ns: dict[int, int] = {}
+_makers: set[int] = set()  # threads
 os.register_at_fork(after_in_child=_by_thread_ns.clear)  # whose own clock begins anew
 
 
@@ -44,3 +49,25 @@ class counted:  # noqa: N801, as a context manager it is read as a function
 def cpu_ns() -> int:
     """CPU nanoseconds of all that was counted in this process."""
     return sum(list(_by_thread_ns.values()))
+
+
+class making:  # noqa: N801
+    """What this thread makes inside stands in for something of the program's; it does not nest."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        _makers.add(threading.get_ident())
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        _makers.discard(threading.get_ident())
+
+
+def is_making() -> bool:
+    """Whether this thread makes a replacement just now."""
+    return threading.get_ident() in _makers

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sys
 
+from . import own_work
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -210,7 +212,8 @@ class _Replaced:
         try:
             factory = _load(str(self._value["factory"]))
             options = dict(self._value.get("options") or {})
-            made = factory(module, call.args, call.kwargs, options)
+            with own_work.making():
+                made = factory(module, call.args, call.kwargs, options)
         except Exception as error:  # noqa: BLE001 - the factory's way to say no
             self._notes.refused(self._name, f"{type(error).__name__}: {error}")
             return None
