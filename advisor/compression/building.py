@@ -32,6 +32,7 @@ _ENDING_S = 60.0  # after its time is up: to end the step that it is at
 _LATE = "its time was up"  # as recipes say it
 _MOST_LEARNT = 512  # calls; more would be learnt from less often
 _MOST_HELD = 256
+_LARGE_PARAMETERS = 5_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,8 @@ def compress(
         "limit": 1 - workshop.gate.least("agreement"),
         "limits": limits(workshop.gate),
         "seed": workshop.seed,
+        "planned_s": workshop.compress_s,
+        "threads": _threads(module),
         **options,
         "recipe": recipe,
         "swap": SWAP,
@@ -109,6 +112,12 @@ def limits(gate: GateOptions) -> dict[str, float]:
         "other neighbours": 1 - gate.least("overlap"),
         "relative error": gate.least("error"),
     }
+
+
+def _threads(module: SampledModule) -> int:
+    """A large module has work for all CPUs; in a small one they would wait for each other."""
+    large = int(module.about.get("parameters") or 0) >= _LARGE_PARAMETERS
+    return len(os.sched_getaffinity(0)) if large else 1
 
 
 def worth_trying(steps: Sequence[Step], most: int) -> list[Step]:

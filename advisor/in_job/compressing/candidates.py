@@ -1,8 +1,8 @@
 """What can be taken out of a model: each candidate tried alone first, for what it does and saves.
 
 A trial takes out a quarter of a group's least important channels or heads, or one whole layer, and
-looks at how far the answers move then, without any learning. Where a trial fails, or the form of
-the answers changes, the candidate is left out, with the reason.
+looks at how far the answers move then, without any learning but a rough fit of what is behind.
+Where a trial fails, or the form of the answers changes, the candidate is left out, with the reason.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from .job import CannotCompressError, Job
 from .losses import loss
 from .operations import apply
 from .recovery import refresh_norms, teacher_loss
+from .refit import refit
 from .samples import Pair
 
 _TRIAL = 0.25
@@ -81,8 +82,10 @@ def find(job: Job, model: Any) -> Found:
     inside = [name for each in attention for name in each.into]
     tried: list[tuple[str, str, int, int]] = []
     left_out: dict[str, str] = {}
+    graph: Graph | None = None
     try:
-        groups: list[Channels] = Graph(job, model).groups(inside)
+        graph = Graph(job, model)
+        groups: list[Channels] = graph.groups(inside)
         tried += [("channels", each.root, each.size, -1) for each in groups]
     except CannotCompressError as reason:
         left_out["channels"] = str(reason)
@@ -96,7 +99,7 @@ def find(job: Job, model: Any) -> Found:
         if job.out_of_time():
             break
         try:
-            found.append(_tried(job, model, kind, at, size, place, whole))
+            found.append(_tried(job, model, kind, at, size, place, whole, graph))
         except Exception as error:  # noqa: BLE001 - whatever a model without the part raises
             text = str(error) if isinstance(error, LookupError) else _short(error)
             left_out[name] = text
@@ -142,15 +145,24 @@ def scores(job: Job, model: Any, kind: str, at: str, criterion: str, graph: Grap
     """What each channel or head is worth; "taylor" needs gradients in the model."""
     if kind == "heads":
         one = next(each for each in heads.find(model) if each.name == at)
-        if criterion == "activation":
-            return (
-                activation(job, model, one.behind, inputs=True).reshape(one.heads, one.width).sum(1)
+        if criterion in ("activation", "output"):
+            each = (
+                activation(job, model, one.behind, inputs=True)
+                if criterion == "activation"
+                else given_on(job, model, one.behind)
             )
+            return each.reshape(one.heads, one.width).sum(1)
         power = 1 if criterion == "l1" else 2
         return heads.worth(model, one, power, gradient=criterion == "taylor")
     if criterion == "activation":
         return activation(job, model, at)
-    return (graph or Graph(job, model)).worth(at, criterion)
+    graph = graph or Graph(job, model)
+    if criterion == "output":
+        behind = graph.linear_behind(at)
+        if not behind:
+            return activation(job, model, at)
+        return sum([given_on(job, model, name) for name in behind])
+    return graph.worth(at, criterion)
 
 
 def with_gradients(job: Job, model: Any) -> None:
@@ -162,14 +174,20 @@ def with_gradients(job: Job, model: Any) -> None:
         loss(job.outputs, answer, pair.answer, pair.batch.kept).backward()
 
 
-def activation(job: Job, model: Any, name: str, *, inputs: bool = False) -> Any:
+def given_on(job: Job, model: Any, name: str) -> Any:
+    """What each input of a linear layer gives on: its mean square, times that of its weights."""
+    weight = model.get_submodule(name).weight.detach()
+    return activation(job, model, name, inputs=True, power=2) * (weight**2).sum(0)
+
+
+def activation(job: Job, model: Any, name: str, *, inputs: bool = False, power: int = 1) -> Any:
     """How large each channel's values are on average, of what a layer gives out (or takes in)."""
     import torch
 
     sums: list[Any] = []
 
     def look(_module: Any, taken: Any, output: Any) -> None:
-        value = (taken[0] if inputs else output).detach().abs()
+        value = (taken[0] if inputs else output).detach().abs() ** power
         conv = isinstance(_module, torch.nn.modules.conv._ConvNd)
         dims = [d for d in range(value.dim()) if d != (1 if conv else value.dim() - 1)]
         sums.append(value.mean(dims))
@@ -206,7 +224,14 @@ def step_of(kind: str, size: int) -> int:
 
 
 def _tried(
-    job: Job, model: Any, kind: str, at: str, size: int, place: int, whole: float
+    job: Job,
+    model: Any,
+    kind: str,
+    at: str,
+    size: int,
+    place: int,
+    whole: float,
+    graph: Graph | None,
 ) -> Candidate:
     if kind == "layers":
         remove = [place]
@@ -215,12 +240,14 @@ def _tried(
         count = max(step, int(_TRIAL * size) // step * step)
         if count >= size:
             raise LookupError("nothing would be left of it")
-        remove = least(scores(job, model, kind, at, "l2", None), count)
+        reads = kind == "heads" or (graph is not None and graph.linear_behind(at))
+        remove = least(scores(job, model, kind, at, "output" if reads else "l2", graph), count)
     trial = copy.deepcopy(model)
     apply(job, trial, [{"kind": kind, "at": at, "remove": remove}])
     _check_form(job, trial)
     some = few(job, _LOOKED_AT)
     refresh_norms(trial, job.answer, some)
+    refit(job, model, trial, roughly=True)
     harm = teacher_loss(trial, job.answer, some, job.outputs)
     saved = 1 - operations_of(job, trial) / whole
     return Candidate(kind, at, size, saved, harm, place)

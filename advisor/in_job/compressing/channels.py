@@ -74,6 +74,18 @@ class Graph:
         size = self._graph.get_out_channels(module)
         return scored(self._group(root, list(range(size)))).detach()
 
+    def linear_behind(self, root: str) -> list[str]:
+        """The linear layers that take all channels of a group, each as one of their inputs."""
+        module = self._model.get_submodule(root)
+        size = self._graph.get_out_channels(module)
+        return [
+            self._name(dep)
+            for dep, places in self._group(root, list(range(size)))
+            if dep.target.type == self._tp.ops.OPTYPE.LINEAR
+            and self._graph.is_in_channel_pruning_fn(dep.handler)
+            and len(places) == size
+        ]
+
     def take_out(self, root: str, places: list[int]) -> None:
         """Remove these channels from all layers of the group. Raises LookupError."""
         group = self._group(root, places)

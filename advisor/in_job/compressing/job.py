@@ -23,6 +23,7 @@ from . import recovery, samples
 from .losses import Drift, Output, named_outputs, outputs_that_count
 from .recovery import Recovered, Settings
 from .samples import Pair
+from .work import affordable_copies, multiplications
 
 STEPS = "steps.json"
 _LEAST_ROWS = 16
@@ -43,9 +44,10 @@ class Job:
 
     `options`: `folder` is where results go, `swap` the file of the replacement that runs them,
     `base` a folder with the module as it was exported, `learn` and `held` are files of captured
-    inputs, `copies` how many changed copies of each are learnt from, `seed`, `time_s`, `threads`,
-    `limit` the share of answers that may be others, `limits` the same by what a drift measures,
-    `lent` a folder to import from last; what else there is is for the recipe.
+    inputs, `copies` how many changed copies of each are learnt from at most, `seed`, `time_s` that
+    is left of `planned_s`, `threads`, `limit` the share of answers that may be others, `limits` the
+    same by what a drift measures, `lent` a folder to import from last; what else there is is for
+    the recipe.
 
     `module` is the teacher, which nobody changes. `learn` are batches with its answers, `held`
     others that only judge; `samples` are some of both as they were captured, `calls` those that
@@ -68,6 +70,7 @@ class Job:
         self.flat = export_onnx.Flat(torch, self.swap, module, self.args, self.kwargs)
         self._began_s = time.monotonic()
         self._ends_s = self._began_s + float(options.get("time_s", 600.0))
+        self.planned_s = float(options.get("planned_s") or options.get("time_s", 600.0))
         first = self.answer(self.module, self.flat.tensors())
         self.outputs: list[Output] = outputs_that_count(first)
         if not self.outputs:
@@ -232,7 +235,11 @@ class Job:
                 " judge by"
             )
         self.say(f"asking the model {rows} captured inputs")
-        copies = int(self.options.get("copies", 7))
+        work = rows * multiplications(self, self.module) / max(1, _rows_of(self.flat))
+        copies = min(
+            int(self.options.get("copies", 7)),
+            affordable_copies(work, self.planned_s, int(self.options.get("threads") or 1)),
+        )
         return (
             held[:_CALLS],
             [*learn[:_SAMPLES], *held[:_SAMPLES]],

@@ -1,6 +1,7 @@
 """Structured pruning, a little at a time: take out, learn, judge, keep or roll back, measure.
 
-Each step takes out the same share of what hurts least for what it saves, and learns from the
+Each step takes out the same share of what hurts least for what it saves. Linear layers behind it
+are fitted to what is left; where that keeps the limit it is enough, else the model learns from the
 teacher's cached answers. A step whose answers drift too far is rolled back and tried once at half
 the share with twice the learning; a step that saves no time is the last one.
 """
@@ -17,14 +18,17 @@ from .channels import Graph
 from .job import CannotCompressError, Job
 from .losses import Drift
 from .operations import apply, prepared
-from .recovery import Settings, batch_norms, refresh_norms, teacher_loss
+from .recovery import Recovered, Settings, batch_norms, refresh_norms, teacher_loss
+from .refit import refit
 
-CRITERIA = ("taylor", "l2", "l1", "activation")
+CRITERIA = ("taylor", "l2", "l1", "activation", "output")
 _WORTH_IT = 0.97  # of the CPU time of the step before
 _MOST_STEPS = 16
 _PATIENCE = 2  # steps in a row that save no time
 _LOOK_AGAIN = 3  # steps after which each part is tried alone once more
 _LOOKED_AT = 64  # rows that a way to take out is judged by
+_LARGE = 5_000_000  # weights
+_CHANNELS_OF = {"channels": 1, "heads": 32}  # what one of a kind counts as, about
 
 
 class Plan(NamedTuple):
@@ -50,6 +54,17 @@ class Attempt(NamedTuple):
     operations: list[dict[str, Any]]
     drift: Drift
     about: dict[str, Any]
+
+
+class _Move(NamedTuple):
+    """What may be taken out in one step; `harm` is its loss, `fitted` the layers behind it."""
+
+    model: Any
+    operations: list[dict[str, Any]]
+    criterion: str
+    saved: float
+    harm: float
+    fitted: tuple[str, ...] = ()
 
 
 def build(job: Job) -> dict[str, Any]:
@@ -183,31 +198,65 @@ def _attempt(
     seed: int,
 ) -> Attempt | None:
     """The best of what can be taken out at this ratio, after learning; None where nothing can."""
-    moves = _moves(job, plan, model, usable, ratio)
-    best: tuple[float, Any, list[dict[str, Any]], str] | None = None
+    found = _found(job, model, _moves(job, plan, model, usable, ratio))
+    if not found:
+        return None
+    best = min(found, key=lambda each: each.harm / each.saved)
+    changed, operations, criterion, fitted = (
+        best.model,
+        best.operations,
+        best.criterion,
+        best.fitted,
+    )
+    drift, learnt = job.drift(changed), Recovered(0.0, 0, 0.0, 0.0, ended_early=False)
+    enough = fitted and not batch_norms(changed) and drift.value <= job.limit_of(drift.measure)
+    if not enough:
+        job.say(f"learning again after {_in_words(operations)} went ({criterion})")
+        rate = plan.rate or _rate(changed)
+        again = copy.deepcopy(changed)
+        learnt = job.recover(again, Settings(epochs, rate, seed))
+        after = job.drift(again)
+        if not fitted or after.value <= drift.value:  # few inputs can teach the wrong thing
+            changed, drift = again, after
+    about = {
+        "criterion": criterion,
+        "ratio": ratio,
+        "fitted": list(fitted),
+        "recovery": learnt.as_json(),
+        "seed": seed,
+    }
+    return Attempt(changed, operations, drift, about)
+
+
+def _rate(model: Any) -> float:
+    """The highest rate that suits it: what is large and was taught much forgets at a high one."""
+    if batch_norms(model):
+        return 2e-3
+    return 2e-4 if sum([p.numel() for p in model.parameters()]) >= _LARGE else 5e-4
+
+
+def _found(job: Job, model: Any, moves: list[tuple[str, list[dict[str, Any]]]]) -> list[_Move]:
+    """The best way to take out parts, and that of whole layers, each fitted to what is left."""
     whole = candidates.operations_of(job, model)
     some = candidates.few(job, _LOOKED_AT)
+    best: dict[bool, _Move] = {}
     for criterion, operations in moves:
         trial = copy.deepcopy(model)
         apply(job, trial, operations)
         refresh_norms(trial, job.answer, some)
         saved = 1 - candidates.operations_of(job, trial) / whole
         harm = teacher_loss(trial, job.answer, some, job.outputs)
-        if saved > 0 and (best is None or harm / saved < best[0]):
-            best = (harm / saved, trial, operations, criterion)
-    if best is None:
-        return None
-    _, changed, operations, criterion = best
-    job.say(f"learning again after {_in_words(operations)} went ({criterion})")
-    rate = plan.rate or (2e-3 if batch_norms(changed) else 5e-4)
-    recovered = job.recover(changed, Settings(epochs, rate, seed))
-    about = {
-        "criterion": criterion,
-        "ratio": ratio,
-        "recovery": recovered.as_json(),
-        "seed": seed,
-    }
-    return Attempt(changed, operations, job.drift(changed), about)
+        move = _Move(trial, operations, criterion, saved, harm)
+        layers = criterion == "layer"
+        other = best.get(layers)
+        if saved > 0 and (other is None or harm / saved < other.harm / other.saved):
+            best[layers] = move
+    found = []
+    for move in best.values():
+        fitted = refit(job, model, move.model)
+        harm = teacher_loss(move.model, job.answer, some, job.outputs) if fitted else move.harm
+        found.append(move._replace(harm=harm, fitted=fitted))
+    return found
 
 
 def _moves(
@@ -249,7 +298,7 @@ def shares(parts: list[Candidate], ratio: float) -> dict[Candidate, int]:
     In blocks, one by one, from the part that saves most for the harm that it does; what was taken
     already makes more of it worth less. No part loses more than twice the ratio, or one block.
     """
-    wanted = ratio * sum(each.size for each in parts)
+    wanted = ratio * sum(each.size * _CHANNELS_OF[each.kind] for each in parts)
     found = dict.fromkeys(parts, 0)
     values = {each: each.saved / (each.harm + 1e-6) for each in parts}
     middle = statistics.median(values.values()) if parts else 0.0
@@ -261,9 +310,9 @@ def shares(parts: list[Candidate], ratio: float) -> dict[Candidate, int]:
             return 0.0
         # Far from the others is not infinitely better: one trial does not tell that much.
         value = min(4 * middle, max(0.05 * middle, values[part]))
-        return value * (1 - taken / part.size) ** 2 / step
+        return value * (1 - taken / part.size) ** 2 / (step * _CHANNELS_OF[part.kind])
 
-    while sum(found.values()) < wanted:
+    while sum(n * _CHANNELS_OF[each.kind] for each, n in found.items()) < wanted:
         best = max(parts, key=next_value)
         if next_value(best) <= 0:
             break

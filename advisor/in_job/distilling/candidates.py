@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple  # modules are of the job's own torch
 
+from ..compressing.work import multiplications  # noqa: TID252 - another name in a job
 from . import shallow, standard, thinned
 from .like import NoStandardError
 from .shallow import CannotDropError
@@ -58,28 +59,6 @@ def ladders(job: Any) -> tuple[list[list[Candidate]], list[str]]:
 def _takes_images(job: Any) -> bool:
     tensors = job.flat.tensors()
     return bool(tensors) and tensors[0].dim() == 4
-
-
-def multiplications(job: Any, model: Any) -> int:
-    """Those of convolutions and linear layers in one call like the first."""
-    import torch
-
-    total = [0]
-
-    def count(module: Any, _inputs: Any, output: Any) -> None:
-        if isinstance(output, torch.Tensor):
-            weight = module.weight
-            total[0] += output.numel() * int(weight.numel() // weight.shape[0])
-
-    kinds = (torch.nn.Linear, torch.nn.modules.conv._ConvNd)
-    handles = [m.register_forward_hook(count) for m in model.modules() if isinstance(m, kinds)]
-    try:
-        with torch.no_grad():
-            job.answer(model, job.flat.tensors())
-    finally:
-        for each in handles:
-            each.remove()
-    return max(1, total[0])
 
 
 def _rungs(

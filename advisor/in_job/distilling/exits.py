@@ -10,8 +10,8 @@ from typing import Any  # modules are of the job's own torch
 
 from ..compressing.job import CannotCompressError  # noqa: TID252 - another name in a job
 from ..compressing.recovery import Settings, judged  # noqa: TID252
+from ..compressing.work import multiplications  # noqa: TID252
 from . import shallow
-from .candidates import multiplications
 from .confidence import rule_of
 from .inputs import learning_set
 from .like import NoStandardError, like

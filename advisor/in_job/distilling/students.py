@@ -18,6 +18,7 @@ from ..compressing.job import (  # noqa: TID252 - another name in a job
     replace_json,
 )
 from ..compressing.recovery import Settings, judged  # noqa: TID252
+from ..compressing.work import multiplications  # noqa: TID252
 from . import candidates
 from .candidates import Candidate
 from .confidence import rule_of
@@ -43,8 +44,8 @@ def build(job: Any) -> dict[str, Any]:
     ladders, reasons = candidates.ladders(job)
     if not ladders:
         raise CannotCompressError("; ".join(reasons) or "there is no student for it")
-    planned_s = float(job.options.get("planned_s") or max(1.0, job.left_s()))
-    work = candidates.multiplications(job, job.module) / max(1, _rows(job))
+    planned_s = max(1.0, job.planned_s)
+    work = multiplications(job, job.module) / max(1, _rows(job))
     rows = sum(pair.batch.rows for pair in job.learn)
     copies = int(min(_MOST_COPIES, _TEACHER_SHARE * planned_s * _ANSWERING / (rows * work)))
     job.say(f"asking the model {rows * (copies + 1)} inputs like those captured")
