@@ -72,7 +72,7 @@ def test_a_step_that_keeps_the_limit_once_fitted_needs_no_learning(
     net[0].weight.data[4:32] *= 0.05  # and what little they say is left over
     plan = {"most_steps": 1, "ratio": 0.25}
     with job(tmp_path, net, rows(300), plan=plan, limit=0.25) as work:
-        monkeypatch.setattr(work, "measured", lambda *_: [0.5, 0.5])  # so small a network saves none
+        monkeypatch.setattr(work, "measured", lambda *_: [0.5, 0.5])  # it is small
         pruning.build(work)
         [step] = work.steps
     assert step["fitted"] == ["2"]
