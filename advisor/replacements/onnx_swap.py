@@ -31,6 +31,7 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 # most before it is taken for another model. How good the answers are is judged elsewhere.
 _SAME_MODEL = 0.5
 _MASKS = ("attention_mask", "input_mask")  # 1 where something stands, 0 for padding
+_ROUNDING = 0.02  # what another order of sums may do to an answer in 8 bits, of its size
 # OpenVINO prepares for every new shape of its inputs, which takes it as long as so many tokens.
 _NEW_SHAPE_TOKENS, _LENGTH_STEP = 128.0, 16
 _PLAIN = (bool, int, float, str)
@@ -98,7 +99,7 @@ def load(
     signature = read_signature(folder)
     path = os.path.join(folder, "model.onnx")
     if signature.get("engine") == "openvino":
-        found = Swapped(signature, _openvino(path, threads), own)
+        found = Swapped(signature, _openvino(path, threads, signature), own)
         found.call_cost_tokens, found.length_step = _NEW_SHAPE_TOKENS, _LENGTH_STEP
         return found
     run = _onnxruntime(path, threads, spinning, providers, device)
@@ -128,7 +129,7 @@ def _onnxruntime(
     return _bound_runner(session)
 
 
-def _openvino(path: str, threads: int) -> Callable[[Any], Any]:
+def _openvino(path: str, threads: int, signature: Mapping[str, Any]) -> Callable[[Any], Any]:
     """The same in OpenVINO; one request at a time."""
     import threading
 
@@ -148,13 +149,95 @@ def _openvino(path: str, threads: int) -> Callable[[Any], Any]:
     outputs = [each.any_name for each in model.outputs]
     lock = threading.Lock()
 
+    def call(feed: dict[str, Any]) -> list[Any]:
+        with lock:  # what comes out lies in the request's own memory
+            return [each.copy() for each in model(feed).to_tuple()]
+
+    sequences = _sequences(signature, inputs)
+    even = _EvenLengths(call, sequences, [_open_dims(each) for each in model.outputs])
+
     def run(tensors: Mapping[str, Any]) -> dict[str, Any]:
         feed = {name: tensors[name].detach().contiguous().numpy() for name in inputs}
-        with lock:  # what comes out lies in the request's own memory
-            found = model(feed)
-            return {n: torch.from_numpy(found[at].copy()) for at, n in enumerate(outputs)}
+        return {n: torch.from_numpy(v) for n, v in zip(outputs, even(feed))}
 
     return run
+
+
+class _EvenLengths:
+    """Calls a run time that prepares for each new shape with texts of few lengths.
+
+    Texts are padded to the next multiple of a length, and what stands there is cut off again. The
+    first one is answered both ways: where the answers differ nothing is padded any more.
+    """
+
+    def __init__(
+        self,
+        call: Callable[[dict[str, Any]], list[Any]],
+        sequences: list[str],
+        open_dims: list[list[int]],
+    ) -> None:
+        self._call = call
+        self._sequences = sequences  # inputs with a number for each position
+        self._open_dims = open_dims  # of each output, those that follow the inputs'
+        self._checked = False
+
+    def __call__(self, feed: dict[str, Any]) -> list[Any]:
+        import numpy
+
+        length = feed[self._sequences[0]].shape[1] if self._sequences else 0
+        more = -length % _LENGTH_STEP
+        if not more:
+            return self._call(feed)
+        padded = {n: numpy.pad(feed[n], ((0, 0), (0, more))) for n in self._sequences}
+        answers = self._call({**feed, **padded})
+        found = [_cut(a, d, length, more) for a, d in zip(answers, self._open_dims)]
+        if not self._checked:
+            own = self._call(feed)
+            self._checked = True
+            if not all(_alike(a, b) for a, b in zip(own, found)):
+                self._sequences = []
+                return own
+        return found
+
+
+def _sequences(signature: Mapping[str, Any], inputs: list[str]) -> list[str]:
+    """The inputs with a number for each position, where a mask says which of them count.
+
+    None where another input has open dimensions of its own: what they are nobody knows.
+    """
+    found, masked = [], False
+    for each in signature["inputs"]:
+        if each["name"] not in inputs or None not in each["dims"][1:]:
+            continue
+        if len(each["dims"]) != 2:
+            return []
+        found.append(each["name"])
+        masked = masked or str(each["path"][-1]).endswith(_MASKS)
+    return found if masked else []
+
+
+def _open_dims(output: Any) -> list[int]:
+    """Which dimensions of an output, beside the first, follow those of the inputs."""
+    shape = output.partial_shape
+    if shape.rank.is_dynamic:
+        return []
+    return [at for at in range(1, len(shape)) if shape[at].is_dynamic]
+
+
+def _cut(value: Any, dims: list[int], length: int, more: int) -> Any:
+    """An output without what stands at positions that were added."""
+    for at in dims:
+        if value.shape[at] == length + more:
+            value = value[(slice(None),) * at + (slice(length),)]
+    return value
+
+
+def _alike(own: Any, other: Any) -> bool:
+    if own.shape != other.shape:
+        return False
+    size = float((own.astype("float64") ** 2).sum())
+    away = float(((own.astype("float64") - other) ** 2).sum())
+    return away <= _ROUNDING**2 * size
 
 
 def _runner(session: Any) -> Callable[[Any], Any]:

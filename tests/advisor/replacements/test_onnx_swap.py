@@ -151,6 +151,48 @@ def test_openvino_runs_the_same_model_in_the_same_precision(
     assert same(module(given, mask), swapped(module, str(tmp_path / "m"))(given, mask))
 
 
+def answered(
+    mean: bool, lengths: list[int], *, masked: bool = True
+) -> tuple[list[int], list[tuple[int, ...]]]:
+    """The lengths that a run time was asked for, and the forms that came out, all of them right."""
+    asked = []
+
+    def answer(feed: dict[str, Any]) -> list[Any]:
+        states = (feed["ids"] * feed["mask"]).astype("float32")[:, :, None]
+        return [states, states.mean(1) if mean else states.sum(1)]
+
+    def call(feed: dict[str, Any]) -> list[Any]:
+        asked.append(feed["ids"].shape[1])
+        return answer(feed)
+
+    inputs = [
+        {"name": name, "path": [word], "dims": [None, None]}
+        for name, word in (("ids", "ids"), ("mask", "attention_mask" if masked else "other"))
+    ]
+    sequences = onnx_swap._sequences({"inputs": inputs}, ["ids", "mask"])
+    even = onnx_swap._EvenLengths(call, sequences, [[1], []])
+    forms = []
+    for length in lengths:
+        feed = {"ids": ids(2, length).numpy() + 1, "mask": torch.ones(2, length).numpy()}
+        found = even(feed)
+        for own, other in zip(answer(feed), found, strict=True):
+            assert own.shape == other.shape
+            assert abs(own - other).max() < 1e-4
+        forms.append(found[0].shape)
+    return asked, forms
+
+
+def test_a_run_time_that_prepares_for_each_shape_sees_few_of_them() -> None:
+    asked, forms = answered(False, [5, 17, 16, 30, 9])
+    assert asked == [16, 5, 32, 16, 32, 16]  # the first one both ways
+    assert forms == [(2, n, 1) for n in (5, 17, 16, 30, 9)]
+
+
+def test_texts_whose_answers_depend_on_padding_are_not_padded() -> None:
+    assert answered(True, [5, 17, 9])[0] == [16, 5, 17, 9]
+    assert answered(True, [5, 17], masked=False)[0] == [5, 17]
+
+
 def test_by_place_and_by_name_is_the_same_call(exported: tuple[Any, str]) -> None:
     module, folder = exported
     model = swapped(module, folder)
