@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from advisor.replay import Replay, Replayer
 
 # Kept calls of each module, spread over the run: enough to calibrate, to screen and to judge.
-CALLS = 1024
+CALLS = 2048
 BYTES = 1 << 30
 SECONDS = 3600
 
