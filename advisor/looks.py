@@ -65,6 +65,31 @@ def passed_over(
     return found
 
 
+def by_looks(entrants: Sequence[Variant], ratios: dict[str, float | None]) -> list[Variant]:
+    """The entrants, best first, by their looks.
+
+    Among those of a kind that run the model and are about as good in their looks, what captured
+    inputs cost decides, where that was seen: it was taken over rounds.
+    """
+    best: dict[tuple[bool, str], float] = {}
+    for variant in entrants:
+        ratio = ratios.get(variant.name)
+        if ratio is not None and runs_the_model(variant):
+            kind = (variant.lossy, variant.answers)
+            best[kind] = min(ratio, best.get(kind, math.inf))
+
+    def key(variant: Variant) -> tuple[float, float]:
+        ratio = ratios.get(variant.name)
+        if ratio is None:
+            return math.inf, math.inf
+        first = best.get((variant.lossy, variant.answers), math.inf)
+        if runs_the_model(variant) and variant.cost is not None and ratio <= _FAR_BETTER * first:
+            return first, variant.cost
+        return ratio, math.inf
+
+    return sorted(entrants, key=key)
+
+
 def useless_stacks(confirmed: Sequence[Variant], ratios: dict[str, float | None]) -> dict[str, str]:
     """Combinations that save no more than the best alone, by their looks, with the reason."""
     found: dict[str, str] = {}

@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from advisor.agreement import Agreement, compare
 from advisor.budget import Budget
-from advisor.looks import looked, passed_over, useless_stacks
+from advisor.looks import by_looks, looked, passed_over, useless_stacks
 from advisor.outputs import Output, forget_outputs
 from advisor.replay import Replay
 from advisor.stacking import FINALISTS, different
@@ -255,10 +255,10 @@ class Search:
                 return different(ranked)
         return []
 
-    def _by_looks(self, ranked: list[Variant], ratios: Mapping[str, float | None]) -> list[Variant]:
-        ranked = sorted(ranked, key=lambda v: ratios[v.name] or math.inf)
-        chosen = different(ranked)
-        for variant in ranked:
+    def _by_looks(self, left: list[Variant], ratios: dict[str, float | None]) -> list[Variant]:
+        left = by_looks(left, ratios)
+        chosen = different(left)
+        for variant in left:
             if variant not in chosen:
                 ratio = ratios[variant.name] or math.inf
                 reason = f"in one look it cost {ratio:.2f} times as much as the program as written"

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from advisor.budget import Budget
-from advisor.looks import passed_over, useless_stacks
+from advisor.looks import by_looks, passed_over, useless_stacks
 from advisor.search import Plan
 from advisor.stacking import COMBINATION
 from advisor.stopping import Stop
@@ -52,6 +52,27 @@ def test_a_student_does_not_speak_against_what_has_the_programs_own_weights() ->
     assert not passed_over([student, pruned, int8], {"student": 0.01, "pruned": 0.05, "int8": 0.1})
     found = passed_over([student, pruned, int8], {"student": 0.2, "pruned": 0.15, "int8": 0.1})
     assert set(found) == {"student", "pruned"}
+
+
+def test_between_looks_that_are_alike_the_cost_that_was_seen_decides() -> None:
+    """Looks are off by a tenth now and then; costs were taken over rounds."""
+    bold = replace(SWAPS[2], name="bold", cost=0.03)
+    careful = replace(SWAPS[2], name="careful", cost=0.08)
+    unseen = replace(SWAPS[2], name="unseen", cost=None)
+    far = replace(SWAPS[2], name="far", cost=0.01)
+    other = replace(SWAPS[0], name="other", cost=0.02)  # of another kind: it loses nothing
+    entrants = [careful, bold, unseen, far, other, variant("threads"), variant("never")]
+    ratios: dict[str, float | None] = {
+        "careful": 0.040,
+        "bold": 0.045,
+        "unseen": 0.042,
+        "far": 0.060,
+        "other": 0.200,
+        "threads": 0.041,
+        "never": None,
+    }
+    found = [v.name for v in by_looks(entrants, ratios)]
+    assert found == ["bold", "careful", "threads", "unseen", "far", "other", "never"]
 
 
 def test_a_stack_that_saves_no_more_than_its_best_part_is_passed_over() -> None:
