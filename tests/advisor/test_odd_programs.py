@@ -32,7 +32,7 @@ SPIN = """
 import os, threading, time
 stop = threading.Event()
 threading.Thread(target=stop.wait, daemon=True).start()
-until = time.process_time() + (0.05 if os.environ.get("OMP_NUM_THREADS") == "1" else 0.25)
+until = time.process_time() + (0.05 if os.environ.get("OMP_NUM_THREADS") == "1" else 0.5)
 while time.process_time() < until:
     sum(range(1000))
 """
