@@ -26,13 +26,15 @@ _MOST_SHARE = 0.75
 _LEAST_SHARE_OF_RUN = 0.6
 # How much dearer or cheaper the first requests may be than all of them.
 _MOST_APART = 0.25
+# What else runs on the machine can make one look dearer; whole replays would cost far more.
+_TRIES = 2
 _UNITS = ("call", "request", "predict", "generate")
 
 
 def shortened(
     search: Search, replayer: Replayer, first: Replay, asked: Mapping[str, object]
 ) -> Stop | None:
-    """When further replays of `search` end, or None: they are whole. Takes one replay if they do.
+    """When further replays of `search` end, or None: they are whole. Takes a replay or two.
 
     `first` is the look at the whole program; `asked` what an advice that goes on was asked for,
     which ended its replays there too. Raises CannotIsolateError.
@@ -44,11 +46,15 @@ def shortened(
     stop = parse_stop(str(earlier)) if earlier else fitting(first, inside, search.left_s())
     if stop is None:
         return None
-    found = search.shorten(stop)
-    if found is not None and (earlier or _is_alike(first.marginal, found.marginal)):
-        replayer.threads_peak, replayer.libraries = threads, libraries  # of the whole program
-        return stop
+    for _ in range(_TRIES):
+        found = search.shorten(stop)
+        if found is None:
+            break
+        if earlier or _is_alike(first.marginal, found.marginal):
+            replayer.threads_peak, replayer.libraries = threads, libraries  # of the whole program
+            return stop
     search.stop = None
+    search.trials.set_aside_short_looks()
     replayer.inside, replayer.threads_peak, replayer.libraries = inside, threads, libraries
     return None
 

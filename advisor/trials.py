@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from advisor.replay import Replay
@@ -82,6 +82,15 @@ class Trials:
             for _, found in sorted(by_round.items())
             if new in found and all(name in found for name in names)
         ]
+
+    def set_aside_short_looks(self) -> None:
+        """Looks at a part of the program as written, where replays are whole: nothing is like them.
+
+        What they cost still counts.
+        """
+        for place, trial in enumerate(self.all):
+            if trial.variant == BASE.name and trial.stage == "probe" and trial.round:
+                self.all[place] = replace(trial, variant=f"{BASE.name}, cut short")
 
     def rounds(self, stage: Stage) -> int:
         """Rounds of a stage in which both baselines were measured."""

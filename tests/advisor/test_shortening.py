@@ -144,6 +144,26 @@ def test_where_the_first_calls_are_of_another_kind_replays_stay_whole() -> None:
     assert search.stop is None
     assert replays.inside == INSIDE
     assert replays.threads_peak == 2
+    # Nothing is compared with the short looks, but they have cost something.
+    assert [t.round for t in search.trials.of("as written")] == [0]
+    assert len(search.trials.all) == 3
+
+
+def test_one_look_that_something_else_disturbed_is_taken_again() -> None:
+    replays = Long(part=1.4)
+    search = search_of(replays)
+    first = search.look()
+    quiet = replays.replay
+
+    def replay(*args: object, stop: Stop | None = None, **words: object) -> Replay:
+        found = quiet(*args, stop=stop, **words)
+        replays.part = 1.0
+        return found
+
+    replays.replay = replay  # type: ignore[method-assign]
+    stop = shortened(search, replays, first, {})  # type: ignore[arg-type]
+    assert stop is not None
+    assert replays.stops == [None, stop, stop]
 
 
 def test_an_advice_that_goes_on_ends_its_replays_where_it_did_before() -> None:
