@@ -2,7 +2,7 @@
 
 Hooks for all modules are there during a chosen call of a root module only, and gone when it is
 over, so that other calls are as fast as ever and a model that is saved has nothing of us in it. How
-often a call is chosen depends on what watching it cost: half a per cent of the time. Backward is
+often a call is chosen depends on what watching it cost: half a per cent of the time at most. Backward is
 seen by a function on the node of the graph that made each module's output, which changes nothing
 about the gradients and goes away with the graph.
 
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
     from .root_calls import RootCall
 
-# A watched call may be followed by another one after so many times what watching cost.
-_REST = 200
+# A watched call may be followed by another one after so many times what watching was seen to cost.
+# What torch does for its hooks, which is as much again, is not seen.
+_REST = 400
 _LEAST_REST_NS = 50_000_000
 # Checkpoints of models with more modules than this are left alone: naming them takes too long.
 _MOST_MODULES = 20_000

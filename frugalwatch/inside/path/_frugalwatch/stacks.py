@@ -156,6 +156,7 @@ class StackSampler:
 
     def _run(self) -> None:
         self._native_id = get_native_id()
+        self._own_ns = time.thread_time_ns()  # a new thread's clock begins anew
         try:
             self._sample_until_stopped()
         except Exception as error:  # noqa: BLE001 - the job goes on unprofiled
