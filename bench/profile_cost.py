@@ -5,14 +5,15 @@
 
 One process is profiled and not in turn, in random order: neighbours in time, the same memory, the
 same interpreter. A block's figure is the CPU time of the whole process by step, the sampler's
-thread, watched layers and what is written included; each block ends with a write that a job makes
-once a second only, so that the cost is a little more than a job's. The A/A line compares blocks
-without the profile.
+thread, watched layers and what is written included. Between its blocks the profile's clocks stand
+still: what it does depends on what it cost so far, and must not be spread over blocks without it.
+Both blocks without the profile of a round are the yardstick; the A/A line compares them.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import random
 import statistics
 import time
@@ -21,8 +22,8 @@ from typing import Any
 import hook_jobs
 from hook_steps import interval
 
-# Steps in a block of some three seconds; the job has to be profiled as long before it counts.
-_STEPS = {"cnn": 1300, "minilm": 350, "tiny": 15000}
+# Steps in a block of some 0.7 seconds: neighbours in time.
+_STEPS = {"cnn": 300, "minilm": 80, "tiny": 3500}
 _CONTENDERS = ("plain", "plain again", "profile")
 
 
@@ -42,16 +43,44 @@ class Profile:
         self._sampler: Any = sampler
         found = calls.registry._listeners
         self._watch: Any = next(each for each in found if type(each).__name__ == "LayerWatch")
+        self._write = sampler._end_slice
+        self._paused: tuple[int, int, int] = (0, 0, 0)
 
     def on(self) -> None:
-        """Sample stacks and watch layers from now on."""
+        """Sample stacks and watch layers from now on, as if no time had gone by."""
+        wall, process, thread = (
+            now - then for now, then in zip(_clocks(), self._paused, strict=True)
+        )
+        sampler = self._sampler
+        sampler._slice_began += wall
+        sampler._accounted += wall
+        sampler._process_ns += process
+        sampler._threads[sampler._main_ident].cpu_ns += thread
+        self._watch._due_ns += wall
+        sampler._end_slice = self._write
         self._calls.listen(self._watch)
-        self._sampler.resume()
+        sampler.resume()
 
     def off(self) -> None:
-        """Write what there is, and look at nothing more."""
+        """Look at nothing more, and leave the slice open."""
+        self._sampler._end_slice = _leave_open
         self._sampler.stop()
         self._calls.stop_listening(self._watch)
+        self._paused = _clocks()
+
+    def rate(self) -> float:
+        """Samples a second that it aims at by now."""
+        return 1e9 / float(self._sampler._period_ns)
+
+
+def _leave_open(now: int, *, last: bool = False) -> None:
+    """In place of writing a slice."""
+    del now, last
+
+
+def _clocks() -> tuple[int, int, int]:
+    """Wall time, and the CPU time of the process and of this thread, in ns."""
+    return time.monotonic_ns(), time.process_time_ns(), time.thread_time_ns()
 
 
 def block_us(steps: hook_jobs.Steps, count: int, profile: Profile | None) -> float:
@@ -72,16 +101,20 @@ def compare(name: str, profile: Profile, rounds: int) -> None:
     profile.off()
     for _ in range(2):
         block_us(steps, count, profile)
+    rates: list[float] = []
     taken: dict[str, list[float]] = {each: [] for each in _CONTENDERS}
     shuffled = random.Random(0)
     for _ in range(rounds):
         for which in shuffled.sample(_CONTENDERS, len(_CONTENDERS)):
             asked = profile if which == "profile" else None
             taken[which].append(block_us(steps, count, asked))
-    plain = taken.pop("plain")
-    print(f"\n{name}: {statistics.median(plain):.1f} us of CPU a step; {rounds} rounds of blocks")
-    for which, values in taken.items():
-        more = [100 * (b / a - 1) for a, b in zip(plain, values, strict=True)]
+        rates.append(profile.rate())
+    plain, again, profiled = (taken[which] for which in _CONTENDERS)
+    without = [math.sqrt(a * b) for a, b in zip(plain, again, strict=True)]
+    print(f"\n{name}: {statistics.median(without):.1f} us of CPU a step; {rounds} rounds of blocks")
+    print(f"  {statistics.median(rates):.0f} samples a second; it asks for 100")
+    for which, old, new in (("plain again", plain, again), ("profile", without, profiled)):
+        more = [100 * (b / a - 1) for a, b in zip(old, new, strict=True)]
         low, high = interval(more)
         print(f"  {which:12} {statistics.median(more):+.2f} % [{low:+.2f}, {high:+.2f}]")
     profile.on()
@@ -90,7 +123,7 @@ def compare(name: str, profile: Profile, rounds: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="*", default=["cnn"], choices=list(_STEPS))
-    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=250)
     options = parser.parse_args()
     import torch
 

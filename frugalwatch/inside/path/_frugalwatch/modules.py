@@ -2,9 +2,9 @@
 
 Hooks for all modules are there during a chosen call of a root module only, and gone when it is
 over, so that other calls are as fast as ever and a model that is saved has nothing of us in it. How
-often a call is chosen depends on what watching it cost: half a per cent of the time at most. Backward is
-seen by a function on the node of the graph that made each module's output, which changes nothing
-about the gradients and goes away with the graph.
+often a call is chosen depends on what watching it cost: half a per cent of the time at most.
+Backward is seen by a function on the node of the graph that made each module's output, which
+changes nothing about the gradients and goes away with the graph.
 
 A program that uses torch.compile gets no figures by layer: hooks would have it compile again.
 """
