@@ -157,7 +157,7 @@ def _openvino(path: str, threads: int, signature: Mapping[str, Any]) -> Callable
     even = _EvenLengths(call, sequences, [_open_dims(each) for each in model.outputs])
 
     def run(tensors: Mapping[str, Any]) -> dict[str, Any]:
-        feed = {name: tensors[name].detach().contiguous().numpy() for name in inputs}
+        feed = {name: _array(tensors[name]) for name in inputs}
         return {n: torch.from_numpy(v) for n, v in zip(outputs, even(feed))}
 
     return run
@@ -249,11 +249,17 @@ def _runner(session: Any) -> Callable[[Any], Any]:
 
     def run(tensors: Mapping[str, Any]) -> dict[str, Any]:
         # An input that the model does not use is not among the session's.
-        feed = {name: tensors[name].detach().contiguous().numpy() for name in inputs}
+        feed = {name: _array(tensors[name]) for name in inputs}
         found = session.run(outputs, feed)
         return {n: torch.from_numpy(v) for n, v in zip(outputs, found)}
 
     return run
+
+
+def _array(tensor: Any) -> Any:
+    if tensor.requires_grad:
+        tensor = tensor.detach()
+    return (tensor if tensor.is_contiguous() else tensor.contiguous()).numpy()
 
 
 def _bound_runner(session: Any) -> Callable[[Any], Any]:
@@ -502,8 +508,10 @@ class _Weights:
     def changed(self) -> bool:
         if any(self._empty):
             return True
-        found = self._now()
-        same = len(found) == len(self._values) and all(map(operator.is_, found, self._values))
+        try:  # a list asks whether its items are the same before it asks whether they are equal
+            same = self._now() == self._values
+        except Exception:  # noqa: BLE001 - tensors of several numbers are neither
+            return True
         return not same or self._versions() != self._version
 
     def _now(self) -> list[Any]:

@@ -32,10 +32,10 @@ def students(job: Any) -> list[tuple[str, Any]]:
     floats = [at for at, t in enumerate(inputs) if t.is_floating_point()]
     mask = job.learn[0].batch.mask
     if len(inputs) == 1 and floats and inputs[0].dim() == 4:
-        scale = _scale(columns[0], (0, 2, 3))
+        spread = _scale(columns[0], (0, 2, 3))[1]
         shape = inputs[0].shape
         return [
-            (f"{w} channels, plain", _maker(job, _images, shape, scale, w, width, finish))
+            (f"{w} channels, plain", _maker(job, _images, shape, spread, w, width, finish))
             for w in IMAGE_WIDTHS
         ]
     if inputs and all(t.dim() == 2 for t in inputs) and len(floats) == len(inputs):
@@ -62,40 +62,47 @@ def _maker(job: Any, kind: Any, *words: Any) -> Any:
     return lambda: like(job, kind(*words))
 
 
-def _images(shape: Any, scale: Any, width: int, outputs: int, finish: Any) -> Any:
+def _images(shape: Any, spread: Any, width: int, outputs: int, finish: Any) -> Any:
     import torch
 
     nn = torch.nn
     layers: list[Any] = []
     channels, size, wide = int(shape[1]), min(int(shape[2]), int(shape[3])), width
     while True:
+        # Nothing is put around the image itself: what its mean adds is then the same everywhere.
+        around = int(bool(layers) or size <= _SMALLEST_MAP)
         layers += [
-            nn.Conv2d(channels, wide, 3, 2, 1, bias=False),
+            nn.Conv2d(channels, wide, 3, 2, around, bias=False),
             nn.BatchNorm2d(wide),
             nn.ReLU(),
         ]
-        channels, size, wide = wide, (size + 1) // 2, 2 * wide
+        channels, size, wide = wide, (size - 3 + 2 * around) // 2 + 1, 2 * wide
         if size <= _SMALLEST_MAP:
             break
-    return _body(scale, nn.Sequential(*layers), nn.Linear(channels, outputs), finish)
+    _scale_first(layers[0], layers[1], spread)
+    return _body(nn.Sequential(*layers), nn.Linear(channels, outputs), finish)
 
 
-def _body(scale: Any, layers: Any, head: Any, finish: Any) -> Any:
+def _scale_first(first: Any, norm: Any, spread: Any) -> None:
+    """Have the first layers see images of any scale alike, at no cost to who runs them.
+
+    The batch norm takes away what all channels share of mean and scale.
+    """
+    shared = float(spread.log().mean().exp())
+    first.weight.data /= spread / shared
+    norm.eps *= shared**2
+
+
+def _body(layers: Any, head: Any, finish: Any) -> Any:
     import torch
 
     class Images(torch.nn.Module):
-        mean: Any
-        spread: Any
-
         def __init__(self) -> None:
             super().__init__()
-            self.register_buffer("mean", scale[0])
-            self.register_buffer("spread", scale[1])
             self.layers, self.head = layers, head
 
         def forward(self, images: Any) -> Any:
-            found = self.layers((images - self.mean) / self.spread)
-            return finish(self.head(found.mean((2, 3))))
+            return finish(self.head(self.layers(images).mean((2, 3))))
 
     return Images()
 

@@ -221,6 +221,21 @@ def test_rows_of_numbers_get_a_few_layers_and_answer_in_shares_if_the_teacher_do
         assert torch.allclose(shares.sum(1), torch.ones(5))
 
 
+def test_images_of_any_scale_are_learnt_from_alike(tmp_path: Path) -> None:
+    import torch
+
+    dim = torch.rand(8, 3, 16, 16)
+    answers = []
+    for scale in (torch.tensor([1.0, 1.0, 1.0]), torch.tensor([1e-4, 255.0, 1.0])):
+        images = dim * scale.reshape(1, 3, 1, 1) + 0.5 * scale.reshape(1, 3, 1, 1)
+        spread = standard._scale([images], (0, 2, 3))[1]
+        torch.manual_seed(0)
+        student = standard._images(images.shape, spread, 8, 5, lambda found: found)
+        answers.append(student.train()(images))
+    assert torch.allclose(*answers, atol=1e-3)
+    assert float(answers[0].detach().std()) > 0.05
+
+
 def test_what_answers_with_several_tensors_has_no_standard_student(tmp_path: Path) -> None:
     import torch
 

@@ -286,6 +286,16 @@ def test_buffers_and_new_layers_count_too(
     assert weights.changed() is is_another
 
 
+def test_a_number_replaced_by_an_equal_one_is_watched_like_the_first() -> None:
+    module = torch.nn.PReLU()
+    weights = onnx_swap._Weights(module)
+    new = module._parameters["weight"] = torch.nn.Parameter(module.weight.detach().clone())
+    assert not weights.changed()
+    with torch.no_grad():
+        new.add_(1)
+    assert weights.changed()
+
+
 def test_hooks_of_the_program_inside_the_module_are_not_lost(exported: tuple[Any, str]) -> None:
     module, folder = exported
     handle = module.linear.register_forward_hook(lambda *_: None)

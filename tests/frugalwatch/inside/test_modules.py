@@ -6,6 +6,7 @@ import json
 import os
 import textwrap
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
@@ -143,6 +144,27 @@ print(json.dumps([digest.hexdigest(), left, "_frugalwatch" in state.getvalue().d
     slowest = max(root.layers, key=lambda layer: layer.backward_ns)
     assert slowest.kind in ("Conv2d", "Linear")
     assert sum(layer.backward_ns for layer in root.layers) <= root.backward_ns
+
+
+def test_after_some_dozens_of_calls_a_model_is_watched_less_often(tmp_path: Path) -> None:
+    ran = run_inside(
+        textwrap.dedent(MODEL)
+        + textwrap.dedent("""
+        from _frugalwatch import calls, modules
+        modules._LEAST_REST_NS = 1
+        watch, rests = calls.registry._listeners[0], []
+        for _ in range(40):
+            watch._due_ns = 0
+            model(x)
+            rests.append(watch._due_ns - time.monotonic_ns())
+        print(json.dumps({"rests": rests, "number": modules._AT_FIRST}))
+        """),
+        hook={"profile": {"hz": 1, "folder": str(tmp_path)}},
+        FRUGALWATCH_RUN_KEY="key",
+    )
+    said = json.loads(ran.stdout)
+    before, after = said["rests"][2 : said["number"] - 2], said["rests"][said["number"] + 1 :]
+    assert median(after) > 2 * median(before)
 
 
 def test_a_failed_call_and_a_compiled_model_leave_nothing_behind(tmp_path: Path) -> None:

@@ -356,6 +356,27 @@ def test_interceptors_enclose_each_other_and_may_do_without_the_call(
     assert torch.equal(doubled, model(X * 2))
 
 
+def test_a_wrapper_of_the_programs_around_every_call_is_still_called(
+    problems: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, wrapped = nn.Module.__call__, []
+
+    def wrapper(self: Any, *args: Any, **kwargs: Any) -> Any:
+        wrapped.append(type(self).__name__)
+        return own(self, *args, **kwargs)
+
+    monkeypatch.setattr(nn.Module, "__call__", wrapper)
+    finder, listener = root_calls.Calls(torch, lambda _, text: problems.append(text)), Seen()
+    finder.set([listener], [])
+    try:
+        Net()(X)
+    finally:
+        finder.set([], [])
+    assert nn.Module.__call__ is wrapper
+    assert wrapped == ["Net", "Linear", "Sequential", "ReLU", "Linear"]
+    assert (listener.names, problems) == (["Net"], [])
+
+
 def test_nothing_keeps_the_programs_tensors_alive(seen: Seen) -> None:
     import gc
     import weakref

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from .calls import RootCall
     from .line import Line
+    from .tallies import Spent
 
 # Containers are looked into this deep for the tensor that tells the size of a batch.
 _DEPTH = 2
@@ -22,18 +23,27 @@ class CallCounter:
         self._tallies = tallies_of(line)
         self._tally = self._tallies.tally("call")
         self._tallies.known_better.add("evaluation")
+        self._by_thread: dict[int, tuple[list[int], Spent, Spent]] = {}
 
     def begin(self, call: RootCall) -> None:
         """Nothing yet."""
 
     def end(self, call: RootCall) -> None:
         """Count it. Its time is one of learning or one of using the model."""
+        kept = self._by_thread.get(call.thread)
+        if kept is None:
+            kept = self._by_thread[call.thread] = self._kept()
+        durations, learning, using = kept
         duration_ns = call.ended_ns - call.began_ns
-        self._tally.took(duration_ns)
-        learning = call.training and call.grad
-        self._tallies.spend("forward" if learning else "evaluation", duration_ns)
+        durations.append(duration_ns)
+        (learning if call.training and call.grad else using).total_ns += duration_ns
         samples = sample_count(call) if call.error is None else 0
         self._tally.add(call.ended_ns, 1, samples)
+
+    def _kept(self) -> tuple[list[int], Spent, Spent]:
+        """What this thread's calls are counted into."""
+        spent = self._tallies.spent
+        return self._tally.cell().durations, spent("forward"), spent("evaluation")
 
 
 def sample_count(call: RootCall) -> int | None:

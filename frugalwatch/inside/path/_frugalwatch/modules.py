@@ -2,9 +2,9 @@
 
 Hooks for all modules are there during a chosen call of a root module only, and gone when it is
 over, so that other calls are as fast as ever and a model that is saved has nothing of us in it. How
-often a call is chosen depends on what watching it cost: half a per cent of the time at most.
-Backward is seen by a function on the node of the graph that made each module's output, which
-changes nothing about the gradients and goes away with the graph.
+often a call is chosen depends on what watching it cost: half a per cent of the time at first, and
+an eighth where it runs for long. Backward is seen by a function on the node of the graph that made
+each module's output, which changes nothing about the gradients and goes away with the graph.
 
 A program that uses torch.compile gets no figures by layer: hooks would have it compile again.
 """
@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from .root_calls import RootCall
 
 # A watched call may be followed by another one after so many times what watching was seen to cost.
-# What torch does for its hooks, which is as much again, is not seen.
-_REST = 400
+# What torch does for its hooks, which is as much again, is not seen. After the first few dozens
+# there is less to learn.
+_REST, _LONG_REST = 400, 1600
+_AT_FIRST = 30
 _LEAST_REST_NS = 50_000_000
 # Checkpoints of models with more modules than this are left alone: naming them takes too long.
 _MOST_MODULES = 20_000
@@ -54,6 +56,7 @@ class _Root:
         self.calls = 0
         self.wall_ns = 0
         self.learning = 0
+        self.watched = 0
 
 
 class _Open:
@@ -264,7 +267,10 @@ class LayerWatch:
         self._watched = None
         watched.close()
         now = time.monotonic_ns()
-        self._due_ns = now + max(_LEAST_REST_NS, _REST * watched.cost_ns)
+        root = watched.root
+        root.watched += 1
+        rest = _REST if root.watched < _AT_FIRST else _LONG_REST
+        self._due_ns = now + max(_LEAST_REST_NS, rest * watched.cost_ns)
         if call.error is None and not watched.failed and len(self._waiting) < _MOST_WAITING:
             watched.root.wall_ns -= min(watched.cost_ns, call.ended_ns - call.began_ns)
             self._waiting.append(watched)

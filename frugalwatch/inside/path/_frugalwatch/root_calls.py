@@ -128,12 +128,22 @@ class Calls:
                 return original(self, *args, **kwargs)
             return outermost(self, args, kwargs)
 
+        # A model is called once and its modules a hundred times: for those torch's own function,
+        # where it is known, is written out.
+        def shorter_call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            if is_compiling() or here.inside:
+                if self._compiled_call_impl is not None:
+                    return self._compiled_call_impl(*args, **kwargs)
+                return self._call_impl(*args, **kwargs)
+            return outermost(self, args, kwargs)
+
+        replacement = shorter_call if _only_passes_on(original) else call
         for name in ("__name__", "__qualname__", "__doc__", "__module__"):
-            setattr(call, name, getattr(original, name, None))
-        self._replacement = call
-        skip_in_compiler(self._torch, call)
+            setattr(replacement, name, getattr(original, name, None))
+        self._replacement = replacement
+        skip_in_compiler(self._torch, replacement)
         keep_from_compiler(self._torch, __name__)
-        module_class.__call__ = call
+        module_class.__call__ = replacement
 
     def _remove(self) -> None:
         module_class = self._torch.nn.Module
@@ -185,17 +195,26 @@ class Calls:
     def _observed(self, call: RootCall) -> Any:
         listeners = self._listeners
         for listener in listeners:
-            self._safely(listener, listener.begin, call)
+            try:
+                listener.begin(call)
+            except Exception as error:  # noqa: BLE001 - our failure is none of the job's
+                self._failed(listener, error)
         call.began_ns = time.monotonic_ns()
         try:
-            call.output = output = self._proceed(call, len(self._around))
+            if self._around:
+                call.output = output = self._proceed(call, len(self._around))
+            else:
+                call.output = output = self._original(call.module, *call.args, **call.kwargs)
         except BaseException as error:
             call.error = error
             raise
         finally:
             call.ended_ns = time.monotonic_ns()
             for listener in reversed(listeners):
-                self._safely(listener, listener.end, call)
+                try:
+                    listener.end(call)
+                except Exception as error:  # noqa: BLE001
+                    self._failed(listener, error)
             call.forget()
         return output
 
@@ -205,19 +224,14 @@ class Calls:
             return self._original(call.module, *call.args, **call.kwargs)
         return self._around[depth - 1](call, lambda: self._proceed(call, depth - 1))
 
-    def _safely(
-        self, listener: Listener, method: Callable[[RootCall], None], call: RootCall
-    ) -> None:
-        try:
-            method(call)
-        except Exception as error:  # noqa: BLE001 - our failure is none of the job's
-            name = type(listener).__name__
-            count = self._failures[name] = self._failures.get(name, 0) + 1
-            if count >= _FAILURES_LIMIT:
-                self.set([x for x in self._listeners if x is not listener], self._around)
-            if count in (1, _FAILURES_LIMIT):
-                gone = "; it was switched off" if count >= _FAILURES_LIMIT else ""
-                self._tell_problem("calls", f"{name}: {type(error).__name__}: {error}{gone}")
+    def _failed(self, listener: Listener, error: Exception) -> None:
+        name = type(listener).__name__
+        count = self._failures[name] = self._failures.get(name, 0) + 1
+        if count >= _FAILURES_LIMIT:
+            self.set([x for x in self._listeners if x is not listener], self._around)
+        if count in (1, _FAILURES_LIMIT):
+            gone = "; it was switched off" if count >= _FAILURES_LIMIT else ""
+            self._tell_problem("calls", f"{name}: {type(error).__name__}: {error}{gone}")
 
 
 def keep_from_compiler(torch: Any, *modules: str) -> None:
@@ -248,6 +262,13 @@ def skip_in_compiler(torch: Any, function: Any) -> None:
             frames.set_code_exec_strategy(code, strategy)
     except (AttributeError, TypeError):  # in newer ones: then it compiles a little more
         return
+
+
+def _only_passes_on(original: Any) -> bool:
+    """Whether this is Module.__call__ as torch has it since 2.1, and nobody's wrapper."""
+    code = getattr(original, "__code__", None)
+    names = ("_compiled_call_impl", "_call_impl")
+    return code is not None and code.co_name == "_wrapped_call_impl" and code.co_names == names
 
 
 def _compiling_check(torch: Any) -> Any:

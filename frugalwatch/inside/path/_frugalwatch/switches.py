@@ -41,6 +41,7 @@ class Notes:
         self._line = line
         self._said: set[tuple[str, str]] = set()
         self._pending: dict[str, str] = {}
+        self.latest: object = None  # what a switch has said of this need not be put in words again
 
     def expect(self, name: str, otherwise: str) -> None:
         """Say `otherwise` at the end of the process if nothing else was said of the switch."""
@@ -63,6 +64,7 @@ class Notes:
         """In a forked child: a switch that acts there says so again, others are silent."""
         self._said.clear()
         self._pending.clear()
+        self.latest = None
 
     def _say(self, name: str, text: str) -> None:
         self._pending.pop(name, None)

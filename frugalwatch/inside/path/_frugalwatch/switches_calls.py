@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 
 from . import own_work
+from .calls import own_module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ def _torch() -> Any:
 
 
 def _name(call: RootCall) -> str:
-    from .calls import own_module
-
     return type(own_module(call.module)).__name__
 
 
@@ -182,8 +181,6 @@ class _Replaced:
         self._made: dict[int, tuple[Any, Any]] = {}
 
     def __call__(self, call: RootCall, proceed: Proceed) -> Any:
-        from .calls import own_module
-
         module = own_module(call.module)
         wanted = self._value.get("class")
         if wanted and wanted != type(module).__name__:
@@ -194,14 +191,16 @@ class _Replaced:
         found = self._made.get(id(module))
         if found is None:
             found = self._made[id(module)] = (module, self._make(module, call))
-        if found[1] is None:
+        made = found[1]
+        if made is None:
             return proceed()
-        output = found[1](*call.args, **call.kwargs)
-        why = getattr(found[1], "refused", "")  # so far, it could not do its work
+        output = made(*call.args, **call.kwargs)
+        why = getattr(made, "refused", "")  # so far, it could not do its work
         if why:
             self._notes.refused(self._name, str(why))
-        else:
+        elif found is not self._notes.latest:  # small models notice even this
             self._notes.applied(self._name, _name(call))
+            self._notes.latest = found
         return output
 
     def _make(self, module: Any, call: RootCall) -> Any:
