@@ -46,8 +46,9 @@ _ON_TIME_NS = 400_000
 # Below, a thread only woke up and went back to sleep.
 _WORKING = 0.3
 # The sampler may use this part of the process's CPU time (of a quarter of a CPU, where it waits),
-# unless it is told another; where stacks are many and deep it samples less often.
-_MOST_OWN_SHARE = 0.01
+# unless it is told another; where stacks are many and deep it samples less often. What the program
+# takes longer, since it waits for the interpreter's lock meanwhile, is as much again and not seen.
+_MOST_OWN_SHARE = 0.007
 # Between the two looks that tell whether a thread is running.
 _SECOND_LOOK_S = 0.0003
 
