@@ -35,7 +35,8 @@ def candidates(
 
     What needs something built first gets it on the `bench`, or says why that cannot be. Once it
     `is_late` nothing more is built but what the user insists on. `first` gets the first thing that
-    is built and loses nothing, before anything else is built: whoever waits may have a sign early.
+    runs the model otherwise and loses nothing, before anything else is built: whoever waits may
+    have a sign early.
     """
     entrants: list[Variant] = []
     answers: list[Answer] = []
@@ -56,7 +57,8 @@ def candidates(
             answers.append(Answer(technique.name, answer))
         answers += refusals
         entrants += variants
-        if waits and (safe := next((v for v in variants if v.artefact and not v.lossy), None)):
+        safe = next((v for v in variants if "replace" in v.change.switches and not v.lossy), None)
+        if waits and safe:
             waits = False
             first(safe)
     # What the user insists on comes first: time may run out.

@@ -123,12 +123,13 @@ def against_one_thread(entry: Mapping[str, Any], advice: Mapping[str, Any]) -> G
 
 
 def first_useful_s(advice: Mapping[str, Any]) -> float | None:
-    """Seconds until a change that is recommended in the end was first seen to save.
+    """Seconds until a change that is recommended in the end, or a part of it, was seen to save.
 
     That is the end of the first round in which it used a tenth less than the program did beside it,
     or of a look in which it used a tenth less than the program did in the look before.
     """
-    good = {str(r["name"]) for r in advice.get("recommendations", ())}
+    names = [str(r["name"]) for r in advice.get("recommendations", ())]
+    good = {*names, *(part for name in names for part in name.split(" + "))}
     last_look = math.inf
     base: dict[tuple[str, int], float] = {}
     seen: list[tuple[float, tuple[str, int], str, float]] = []

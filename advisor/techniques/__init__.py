@@ -60,6 +60,7 @@ def techniques(*, hook: bool = True, family: Family = "runtime") -> tuple[Techni
         return _compressing() if hook else ()
     outside: tuple[Technique, ...] = (Threads(), Spinning(), Allocator(), DropIn())
     inside: tuple[Technique, ...] = (
+        Unpadding(),  # there is nothing to build
         OnnxRuntime(),
         StaticInt8(),
         DynamicInt8(),
@@ -68,7 +69,6 @@ def techniques(*, hook: bool = True, family: Family = "runtime") -> tuple[Techni
         MixedInt8(),
         OpenVino(),
         WeightInt4(),
-        Unpadding(),
         SessionSpinning(),
         SessionOptimization(),
         SessionInt8(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import pytest
@@ -72,6 +72,25 @@ def built(both: list[Built], facts: Facts) -> tuple[list[str], dict[str, Applica
     bench: Any = Bench()
     variants, answers = candidates(facts, bench=bench, is_late=lambda: both[0].count > 0)
     return [v.name for v in variants], {a.technique: a.applicability for a in answers}
+
+
+def test_whoever_waits_hears_of_the_first_replacement_that_loses_nothing(
+    both: list[Built], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replacing = Change(switches={"replace": {"factory": "file.py:make"}})
+    ready = Variant("ready", "ready", replacing)
+    monkeypatch.setattr(Built, "variants", lambda *_: (replace(ready, lossy=both[0].count == 0),))
+    heard: list[tuple[Variant, int]] = []
+
+    class Bench:
+        interrupted = False
+
+    bench: Any = Bench()
+    facts = Facts({}, 1, 1)
+    candidates(facts, bench=bench, first=lambda variant: heard.append((variant, both[1].count)))
+    assert heard == [(ready, 1)]  # the first one was lossy
+    candidates(facts, bench=bench, first=lambda variant: heard.append((variant, both[1].count)))
+    assert heard[1:] == [(ready, 1)]  # before the second one was built again
 
 
 def test_what_there_is_no_time_to_build_is_named(both: list[Built]) -> None:

@@ -187,3 +187,5 @@ def test_a_look_at_a_saving_is_useful_already_beside_the_look_before(rows: Modul
         ],
     }
     assert rows.first_useful_s(advice) == pytest.approx(50.0)
+    advice["recommendations"] = [entry("one thread + other", 0.3)]  # of which it is a part
+    assert rows.first_useful_s(advice) == pytest.approx(50.0)
