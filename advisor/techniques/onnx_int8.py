@@ -142,7 +142,7 @@ class WeightInt8(JudgedInt8):
 
 
 class MixedInt8(JudgedInt8):
-    """In blocks where scaling at each call loses most."""
+    """Inputs evened out, and in blocks where scaling at each call still loses most."""
 
     name = "mixed int8"
     builder = "mixed_int8"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -79,11 +80,47 @@ def test_the_product_whose_inputs_have_spikes_loses_most(spiky: str) -> None:
     assert worst.damage > 10 * second.damage > 0
 
 
+def test_spikes_that_are_evened_out_need_no_blocks(
+    spiky: str, tmp_path: Path, calls: list[list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mixed_int8, "compared", lambda *_: FAST)
+    made = mixed_int8.build(order(spiky, tmp_path / "mixed", calls, 0.88))
+    assert (made["in_blocks"], made["strength"]) == ([], 0.8)
+    assert str(made["how"]).startswith("inputs evened out (SmoothQuant, 0.8)")
+    kinds = [n.op_type for n in onnx.load(str(tmp_path / "mixed" / "model.onnx")).graph.node]
+    assert kinds.count("MatMulNBits") == 0
+    assert kinds.count("QAttention") == 2
+    assert sorted(os.listdir(tmp_path / "mixed")) == ["model.onnx", "signature.json"]
+
+
+def test_where_evening_out_is_too_little_what_did_best_goes_into_blocks(
+    spiky: str, tmp_path: Path, calls: list[list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Told:
+        """Says of one model after the other how well it does; those in blocks all do."""
+
+        values = iter((0.5, 0.7, 0.9, 0.8))  # plain, then the three strengths
+
+        def judged(self, _: object) -> SimpleNamespace:
+            value = next(self.values, None)
+            return SimpleNamespace(value=value, measure="overlap", sure=value is None)
+
+    monkeypatch.setattr(mixed_int8, "compared", lambda *_: FAST)
+    monkeypatch.setattr(mixed_int8, "scorer_of", lambda _: Told())
+    made = mixed_int8.build(order(spiky, tmp_path / "mixed", calls, 0.97))
+    assert made["strength"] == mixed_int8._STRENGTHS[1]  # not the last one tried
+    assert len(made["in_blocks"]) == 1  # type: ignore[arg-type]
+    graph = onnx.load(str(tmp_path / "mixed" / "model.onnx")).graph
+    assert [n.op_type for n in graph.node].count("MatMulNBits") == 1
+    assert sum(n.name.startswith("frugalwatch.even.") for n in graph.node) > 1
+
+
 def test_one_product_in_blocks_is_enough_where_one_is_spiky(
     spiky: str, tmp_path: Path, calls: list[list[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mixed_int8, "compared", lambda *_: FAST)
     monkeypatch.setattr(mixed_int8, "BLOCK", 32)
+    monkeypatch.setattr(mixed_int8, "_STRENGTHS", ())
     made = mixed_int8.build(order(spiky, tmp_path / "mixed", calls, 0.88))
     (name,) = made["in_blocks"]  # type: ignore[misc]
     assert "layers.1/narrow" in str(name)
