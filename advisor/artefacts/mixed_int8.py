@@ -18,7 +18,7 @@ from advisor.artefacts.dynamic_int8 import quantize, refuse_if_slow
 from advisor.artefacts.onnx_fused import fuse
 from advisor.artefacts.samples import feeds, first_row, read_signature
 from advisor.artefacts.sensitivity import Product, by_damage, products
-from advisor.artefacts.smoothing import channel_peaks, smooth
+from advisor.artefacts.smoothing import USUAL_STRENGTH, channel_peaks, smooth
 from advisor.artefacts.timing import compared, session
 from advisor.artefacts.weight_int8 import BLOCK, in_blocks
 from advisor.workshop import CannotBuildError
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 # Looked up in tables: there is nothing to multiply, and rounding them loses for nothing.
 _TABLES = ("EmbedLayerNormalization", "Gather")
 _LEAST_PRODUCTS = 4
-# How much of what is uneven goes over to the weights: what mostly does best comes first.
-_STRENGTHS = (0.8, 0.65, 0.95)
+_STRENGTHS = (USUAL_STRENGTH, 0.65, 0.95)
 
 
 def build(order: Mapping[str, Any]) -> dict[str, object]:

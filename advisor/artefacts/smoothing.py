@@ -16,6 +16,8 @@ from advisor.artefacts.timing import session, spread
 # Products whose first input has its channels last, as the weights have theirs first.
 _PRODUCTS = ("MatMul", "Attention")
 _MOST_CALLS = 64
+# How much of what is uneven goes over to the weights: what mostly does best.
+USUAL_STRENGTH = 0.8
 _LEAST = 1e-5
 
 

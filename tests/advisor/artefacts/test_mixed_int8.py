@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from advisor.artefacts import mixed_int8, weight_int8
+from advisor.artefacts import dynamic_int8, mixed_int8, weight_int8
 from advisor.artefacts.mixed_int8 import fewest
 from advisor.artefacts.sensitivity import Product, by_damage, products
 from advisor.artefacts.timing import session
@@ -130,6 +130,21 @@ def test_one_product_in_blocks_is_enough_where_one_is_spiky(
     assert kinds.count("QAttention") == 2
     assert session(str(tmp_path / "mixed" / "model.onnx")).run(None, feed(2, 5))[0].shape[0] == 2
     assert sorted(os.listdir(tmp_path / "mixed")) == ["model.onnx", "signature.json"]
+
+
+def test_all_products_scaled_at_each_call_lose_less_with_inputs_to_even_out_by(
+    spiky: str, tmp_path: Path, calls: list[list[Any]]
+) -> None:
+    asked = {**order(spiky, tmp_path / "plain", calls, 0.9), "transformer": True, "insist": True}
+    plain = dynamic_int8.build(asked)
+    asked["folder"] = str(tmp_path / "evened")
+    os.mkdir(asked["folder"])
+    asked["calibration"] = [path for _, _, path in calls[:32]]
+    evened = dynamic_int8.build(asked)
+    assert not str(plain["how"]).startswith("inputs evened out")
+    assert str(evened["how"]).startswith("inputs evened out")
+    assert float(str(evened["distance"])) < 0.5 * float(str(plain["distance"]))
+    assert sorted(os.listdir(asked["folder"])) == ["model.onnx", "signature.json"]
 
 
 def test_where_8_bits_are_fine_or_hopeless_nothing_is_mixed(
