@@ -21,7 +21,7 @@ def sampler(folder: Path, **more: float) -> Any:
 
 
 def test_it_looks_less_often_where_that_takes_more_than_its_share(tmp_path: Path) -> None:
-    own = sampler(tmp_path)
+    own = sampler(tmp_path, most_own_share=0.01)
     own._adapt(0.02)  # twice what it may
     assert own._period_ns == 20_000_000
     own._adapt(0.5)  # by four at most at a time
