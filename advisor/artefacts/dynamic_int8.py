@@ -12,14 +12,11 @@ import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any  # what JSON gives back, and onnx
 
+from advisor.artefacts.finishing import finished
 from advisor.artefacts.onnx_fused import fuse
 from advisor.artefacts.samples import feeds, read_signature
 from advisor.artefacts.smoothing import USUAL_STRENGTH, channel_peaks, smooth
 from advisor.artefacts.timing import compared
-from advisor.workshop import CannotBuildError
-
-# Below this it is not worth a replay, since its answers are worse.
-WORTH_IT = 0.95
 
 
 def build(order: Mapping[str, Any]) -> dict[str, object]:
@@ -53,19 +50,18 @@ def build(order: Mapping[str, Any]) -> dict[str, object]:
         _quantize_evened(fused if graph == "fused" else plain, target, inputs)
         found = compared(source, folder, order["samples"])
         if found["distance"] < figures["distance"]:
-            figures, evened = found, f"inputs evened out (SmoothQuant, {USUAL_STRENGTH:g}), "
+            evened = f"inputs evened out (SmoothQuant, {USUAL_STRENGTH:g}), "
         else:
             os.replace(other, target)
     for path in (fused, other):
         if os.path.exists(path):
             os.remove(path)
-    refuse_if_slow(figures, order)
     return {
         "how": f"{evened}onnxruntime.quantization.quantize_dynamic, QInt8 per channel",
         "versions": {"onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__},
         "graph": graph,
         "fused": counts,
-        **figures,
+        **finished(order),
     }
 
 
@@ -90,13 +86,3 @@ def quantize(source: str, target: str, leave: Sequence[str] = ()) -> None:
         nodes_to_exclude=list(leave),
         extra_options={"DefaultTensorType": 1},  # float
     )
-
-
-def refuse_if_slow(figures: Mapping[str, float], order: Mapping[str, Any] | None = None) -> None:
-    """Raise CannotBuildError where captured inputs take as long as before, unless one insists."""
-    insists = order is not None and order.get("insist")
-    if figures["cpu_ratio"] > WORTH_IT and not insists:
-        raise CannotBuildError(
-            f"on {figures['calls']:.0f} captured calls it takes {figures['cpu_ratio']:.2f} times"
-            " the CPU time of ONNX Runtime with 32-bit floats"
-        )

@@ -14,12 +14,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any  # what JSON gives back, and onnx
 
 from advisor.artefacts.choosing import scorer_of
-from advisor.artefacts.dynamic_int8 import quantize, refuse_if_slow
+from advisor.artefacts.dynamic_int8 import quantize
+from advisor.artefacts.finishing import finished
 from advisor.artefacts.onnx_fused import fuse
 from advisor.artefacts.samples import feeds, first_row, read_signature
 from advisor.artefacts.sensitivity import Product, by_damage, products
 from advisor.artefacts.smoothing import USUAL_STRENGTH, channel_peaks, smooth
-from advisor.artefacts.timing import compared, session
+from advisor.artefacts.timing import session
 from advisor.artefacts.weight_int8 import BLOCK, in_blocks
 from advisor.workshop import CannotBuildError
 
@@ -70,8 +71,6 @@ def build(order: Mapping[str, Any]) -> dict[str, object]:
 
         number = fewest(ranked, keeps)
     os.remove(whole)
-    figures = compared(source, folder, order["samples"])
-    refuse_if_slow(figures, order)
     evened = f"inputs evened out (SmoothQuant, {strength:g}), " if strength else ""
     return {
         "how": f"{evened}QInt8 per channel, inputs scaled at each call; {number} of"
@@ -80,7 +79,7 @@ def build(order: Mapping[str, Any]) -> dict[str, object]:
         "in_blocks": [product.name for product in ranked[:number]],
         "strength": strength,
         "fused": counts,
-        **figures,
+        **finished(order),
     }
 
 

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Mapping
 from typing import Any  # what JSON gives back, and onnx
 
+from advisor.artefacts.layer_norms import keep_apart_if_faster
 from advisor.artefacts.timing import compared
 from advisor.workshop import CannotBuildError
 
@@ -29,6 +30,7 @@ def build(order: Mapping[str, Any]) -> dict[str, object]:
     if not counts.get("Attention") and not counts.get("MultiHeadAttention"):
         raise CannotBuildError("no attention of it could be fused")
     shutil.copyfile(os.path.join(source, "signature.json"), os.path.join(folder, "signature.json"))
+    apart = keep_apart_if_faster(folder, order["samples"])
     found = compared(source, folder, order["samples"])
     if order.get("keep") == "faster" and not found["cpu_ratio"] < 0.98:
         raise CannotBuildError(f"fused it takes {found['cpu_ratio']:.2f} times the CPU time")
@@ -36,6 +38,7 @@ def build(order: Mapping[str, Any]) -> dict[str, object]:
         "how": "onnxruntime.transformers.optimizer.optimize_model",
         "versions": {"onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__},
         "fused": counts,
+        "norms_kept_apart": apart,
         **found,
     }
 

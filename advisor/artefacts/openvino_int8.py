@@ -11,8 +11,8 @@ import os
 from collections.abc import Mapping
 from typing import Any  # what JSON gives back, openvino and NumPy's arrays
 
-from advisor.artefacts.dynamic_int8 import refuse_if_slow
 from advisor.artefacts.engines import OPENVINO_MODEL, OpenVinoModel
+from advisor.artefacts.finishing import refuse_if_slow
 from advisor.artefacts.manifest import inputs_digest
 from advisor.artefacts.samples import feeds, read_signature
 from advisor.artefacts.timing import compared

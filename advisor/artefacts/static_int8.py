@@ -11,10 +11,9 @@ import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any  # what JSON gives back, and NumPy's arrays
 
-from advisor.artefacts.dynamic_int8 import refuse_if_slow
+from advisor.artefacts.finishing import finished
 from advisor.artefacts.manifest import inputs_digest
 from advisor.artefacts.samples import feeds, read_signature
-from advisor.artefacts.timing import compared
 from advisor.workshop import CannotBuildError
 
 _LEAST_INPUTS = 16
@@ -47,8 +46,6 @@ def build(order: Mapping[str, Any]) -> dict[str, object]:
     )
     os.remove(prepared)
     shutil.copyfile(os.path.join(source, "signature.json"), os.path.join(folder, "signature.json"))
-    figures = compared(source, folder, order["samples"])
-    refuse_if_slow(figures, order)
     digests = [str(each) for each in order["digests"]]
     return {
         "how": "onnxruntime.quantization.quantize_static, QDQ, QInt8 per channel, QUInt8",
@@ -58,7 +55,7 @@ def build(order: Mapping[str, Any]) -> dict[str, object]:
             "calls": len(inputs),
             "digest": inputs_digest(digests),
         },
-        **figures,
+        **finished(order),
     }
 
 

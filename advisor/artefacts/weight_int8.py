@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from typing import Any  # what JSON gives back, and onnx
 
 from advisor.artefacts.choosing import scorer_of
-from advisor.artefacts.dynamic_int8 import refuse_if_slow
-from advisor.artefacts.timing import compared, session
+from advisor.artefacts.finishing import finished
+from advisor.artefacts.timing import session
 from advisor.workshop import CannotBuildError
 
 BLOCK = 128
@@ -43,13 +43,11 @@ def about(order: Mapping[str, Any], *, bits: int, block: int) -> dict[str, objec
 
     source, folder = str(order["source"]), str(order["folder"])
     shutil.copyfile(os.path.join(source, "signature.json"), os.path.join(folder, "signature.json"))
-    figures = compared(source, folder, order["samples"])
-    refuse_if_slow(figures, order)
     kind = f"{bits} bits in blocks of {block}, accuracy level 4"
     return {
         "how": f"onnxruntime MatMulNBitsQuantizer, {kind}",
         "versions": {"onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__},
-        **figures,
+        **finished(order),
     }
 
 

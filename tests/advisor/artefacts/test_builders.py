@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from advisor.artefacts import weight_int8
-from advisor.artefacts.dynamic_int8 import quantize, refuse_if_slow
+from advisor.artefacts import finishing, weight_int8
+from advisor.artefacts.dynamic_int8 import quantize
+from advisor.artefacts.finishing import refuse_if_slow
 from advisor.artefacts.onnx_fused import fuse
 from advisor.artefacts.samples import feeds, read_signature
 from advisor.artefacts.timing import session
@@ -105,7 +106,7 @@ def test_weights_in_blocks_lose_less_than_scales_for_all(
     quantize(plain, str(tmp_path / "dynamic.onnx"))
     # How fast it is on this machine is not what is asked here.
     figures = {"cpu_ratio": 0.5, "calls": 1.0, "distance": 0.0}
-    monkeypatch.setattr(weight_int8, "compared", lambda *_: figures)
+    monkeypatch.setattr(finishing, "compared", lambda *_: figures)
     monkeypatch.setattr(weight_int8, "BLOCK", 32)
     (tmp_path / "blocks").mkdir()
     order = {"source": encoder, "folder": str(tmp_path / "blocks"), "samples": []}

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from advisor.artefacts import dynamic_int8, mixed_int8, weight_int8
+from advisor.artefacts import dynamic_int8, finishing, mixed_int8, weight_int8
 from advisor.artefacts.mixed_int8 import fewest
 from advisor.artefacts.sensitivity import Product, by_damage, products
 from advisor.artefacts.timing import session
@@ -83,7 +83,7 @@ def test_the_product_whose_inputs_have_spikes_loses_most(spiky: str) -> None:
 def test_spikes_that_are_evened_out_need_no_blocks(
     spiky: str, tmp_path: Path, calls: list[list[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mixed_int8, "compared", lambda *_: FAST)
+    monkeypatch.setattr(finishing, "compared", lambda *_: FAST)
     made = mixed_int8.build(order(spiky, tmp_path / "mixed", calls, 0.88))
     assert (made["in_blocks"], made["strength"]) == ([], 0.8)
     assert str(made["how"]).startswith("inputs evened out (SmoothQuant, 0.8)")
@@ -105,7 +105,7 @@ def test_where_evening_out_is_too_little_what_did_best_goes_into_blocks(
             value = next(self.values, None)
             return SimpleNamespace(value=value, measure="overlap", sure=value is None)
 
-    monkeypatch.setattr(mixed_int8, "compared", lambda *_: FAST)
+    monkeypatch.setattr(finishing, "compared", lambda *_: FAST)
     monkeypatch.setattr(mixed_int8, "scorer_of", lambda _: Told())
     made = mixed_int8.build(order(spiky, tmp_path / "mixed", calls, 0.97))
     assert made["strength"] == mixed_int8._STRENGTHS[1]  # not the last one tried
@@ -118,7 +118,7 @@ def test_where_evening_out_is_too_little_what_did_best_goes_into_blocks(
 def test_one_product_in_blocks_is_enough_where_one_is_spiky(
     spiky: str, tmp_path: Path, calls: list[list[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mixed_int8, "compared", lambda *_: FAST)
+    monkeypatch.setattr(finishing, "compared", lambda *_: FAST)
     monkeypatch.setattr(mixed_int8, "BLOCK", 32)
     monkeypatch.setattr(mixed_int8, "_STRENGTHS", ())
     made = mixed_int8.build(order(spiky, tmp_path / "mixed", calls, 0.88))
@@ -173,7 +173,7 @@ def test_the_fewest_that_keep_the_limit_are_found_and_made_last(needed: int) -> 
 def test_blocks_are_as_large_as_the_limit_lets_them_be(
     spiky: str, tmp_path: Path, calls: list[list[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(weight_int8, "compared", lambda *_: FAST)
+    monkeypatch.setattr(finishing, "compared", lambda *_: FAST)
     loose = weight_int8.build(order(spiky, tmp_path / "loose", calls, 0.5))
     strict = weight_int8.build(order(spiky, tmp_path / "strict", calls, 0.999))
     assert "blocks of 128" in str(loose["how"])
