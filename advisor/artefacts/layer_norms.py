@@ -1,8 +1,8 @@
 """Layer normalisation kept apart from the sum before it, for CPUs.
 
-ONNX Runtime joins both into SkipLayerNormalization, which takes one number at a time there and six
-times as long as the two: up to a third of what a small transformer in 8 bits takes. It knows the
-sum by its operator Add and leaves one by Sum, which computes the same, alone.
+ONNX Runtime joins both into SkipLayerNormalization, which takes one number at a time there and so
+several times as long as the two. That counts most where products are quick, in 8 bits. It knows the
+sum by its operator Add, and leaves one by Sum, which computes the same, alone.
 """
 
 from __future__ import annotations
