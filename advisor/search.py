@@ -19,7 +19,7 @@ from advisor.budget import Budget
 from advisor.looks import by_looks, looked, passed_over, useless_stacks
 from advisor.outputs import Output, forget_outputs
 from advisor.replay import Replay
-from advisor.stacking import FINALISTS, different
+from advisor.stacking import FINALISTS, different, least_missed
 from advisor.standing import Standing, confirmation_trials, screening_trials
 from advisor.statistics import LEAST_ROUNDS, centre, ratio
 from advisor.stopping import Stop
@@ -306,7 +306,7 @@ class Search:
 
         Enough are eight, or more where the program differs from itself by over 4 % still.
 
-        Where the time is not enough for six rounds of all, the last of them are left out, but
+        Where the time is not enough for six rounds of all, what is missed least is left out, but
         never the first, nor the yardstick. Nothing is run where there are no finalists.
         """
         reference = self.yardstick if finalists else None
@@ -315,10 +315,10 @@ class Search:
         kept = list(finalists)
         if self._plan.rounds is None:
             while len(kept) > 1 and _SOLID_ROUNDS * self._round_s([*kept, *extra]) > self.left_s():
-                spare = [v for v in kept[1:] if v != reference]
-                if not spare:
+                going = least_missed(kept, reference)
+                if going is None:
                     break
-                kept.remove(spare[-1])
+                kept.remove(going)
                 self.out_of_time = True
         finalists = [*kept, *extra]
         if not finalists:  # the program against itself alone tells nothing

@@ -56,6 +56,19 @@ def by_promise(finalists: Sequence[Variant]) -> list[Variant]:
     return [*finalists[:1], *stacked, *finalists[1:]]
 
 
+def least_missed(kept: Sequence[Variant], reference: Variant | None) -> Variant | None:
+    """Which of those to confirm, what matters most first, goes where there is no time for all.
+
+    The last one; but where the best is lossy the first lossless one is the last to go, since it is
+    what remains for whom the loss is too much. None where only the best and the reference are left.
+    """
+    spare = [v for v in kept[1:] if v != reference]
+    lossless = [v for v in spare if not v.lossy]
+    if kept[0].lossy and lossless:
+        spare = [lossless[0], *(v for v in spare if v is not lossless[0])]
+    return spare[-1] if spare else None
+
+
 def combinations(finalists: Sequence[Variant]) -> list[Variant]:
     """The best of each technique that go on together, stacked; nothing if that is only one."""
     best: dict[str, Variant] = {}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from advisor.budget import Budget
 from advisor.search import FINALISTS, Plan
-from advisor.stacking import by_promise, combinations
+from advisor.stacking import by_promise, combinations, least_missed
 from advisor.techniques.base import Change, Variant
 from advisor.trials import AGAIN, BASE, Trial, cpu_s
 from tests.advisor.kit import ScriptedReplays, search, variant
@@ -135,6 +137,19 @@ def test_too_little_time_keeps_the_second_yardstick() -> None:
     hunt.confirm([first, variant("b"), reference])
     assert hunt.trials.of("one thread", "confirmation")
     assert not hunt.trials.of("b", "confirmation")
+
+
+def test_beside_a_lossy_best_the_first_lossless_is_missed_most() -> None:
+    best, again, slow = (replace(variant(name), lossy=True) for name in ("best", "again", "slow"))
+    first, second, reference = variant("first"), variant("second"), variant("one thread")
+    kept = [best, again, first, second, slow, reference]
+    gone = []
+    while (going := least_missed(kept, reference)) is not None:
+        kept.remove(going)
+        gone.append(going)
+    assert gone == [slow, second, again, first]
+    assert kept == [best, reference]
+    assert least_missed([first, best, again], None) == again  # the best loses nothing: by rank
 
 
 def test_what_there_is_no_time_to_try_is_named_and_the_first_is_always_tried() -> None:
