@@ -44,14 +44,19 @@ def keep_apart_if_faster(folder: str, samples: Sequence[str]) -> int:
 
 def keep_apart(model: Any) -> int:
     """Have the norms of `model`, which is changed, apart from sums; how many are joined to one."""
+    from onnx import TensorProto
+
     opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
     if opset < _LEAST_OPSET:
         return 0
-    normed = {n.input[0] for n in model.graph.node if n.op_type == "LayerNormalization"}
+    floats = {v.name for v in model.graph.initializer if v.data_type == TensorProto.FLOAT}
+    norms = [n for n in model.graph.node if n.op_type == "LayerNormalization"]
+    normed = {n.input[0] for n in norms if n.input[1] in floats}
     nodes: list[Any] = []
     count = 0
     for node in model.graph.node:
-        if node.op_type == _JOINED and not any(node.output[1:3]):  # no statistics are used
+        # Statistics are part of the joined operator alone.
+        if node.op_type == _JOINED and node.input[2] in floats and not any(node.output[1:3]):
             nodes += _apart(node, f"frugalwatch.norm.{count}")
             count += 1
             continue
